@@ -1,0 +1,292 @@
+"""Gradient matching: dataset condensation (DC, Zhao et al. 2021) and its Siamese augmentation (DSA, Zhao & Bilen 2021)."""
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from proxyset import augment
+from proxyset.checkpoint import Checkpoint, State
+from proxyset.data import DatasetSpec, ImageSet, normalise
+from proxyset.engine import Estimate, peak_memory, synchronise
+from proxyset.matching import DISTANCES
+from proxyset.methods.base import Method
+from proxyset.nets import build_net, check_net, has_batch_norm
+from proxyset.progress import Progress, silent
+from proxyset.settings import RunError
+from proxyset.train import batch, fit
+
+Mode = Literal["none", "independent", "siamese"]
+
+# Inner steps T and network epochs per inner step (ς_θ) for each ipc, as the authors chose them.
+SCHEDULE = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10), 100: (100, 2)}
+
+BATCH_NORM_IMAGES = 16  # real images per class from which BatchNorm statistics are taken before each inner step
+
+
+class DC(Method):
+    """Dataset condensation with gradient matching. Symbols are those of the DSA paper's Algorithm 1."""
+
+    name: ClassVar[str] = "dc"
+
+    net: str = Field("convnet", description="network whose gradients are matched")
+    iterations: int = Field(1000, ge=1, description="outer iterations K, each with a fresh network")
+    inner_steps: int | None = Field(None, ge=1, description="inner steps T (None: by ipc, as in the authors' code)")
+    net_epochs: int | None = Field(
+        None, ge=0, description="network epochs per inner step (None: by ipc, as in the authors' code)"
+    )
+    batch_real: int = Field(256, ge=1, description="real images per class and step, without replacement")
+    batch_synthetic: int = Field(256, ge=1, description="synthetic images per class and step, all where there are fewer")
+    batch_net: int = Field(256, ge=1, description="minibatch when training the network on the synthetic set")
+    lr_img: float | None = Field(None, gt=0, description="learning rate of the images (None: 0.1, or 0.01 with mlp)")
+    momentum_img: float = Field(0.5, ge=0, lt=1, description="momentum of the images")
+    lr_net: float = Field(0.01, gt=0, description="learning rate of the network")
+    init: Literal["real", "noise"] = Field("noise", description="first images: real ones, or Gaussian noise")
+    distance: Literal["layerwise", "cosine", "mse"] = Field(
+        "layerwise", description="gradient distance: cosines per output unit, one cosine, or squared error"
+    )
+    augment: str = Field("none", description="augmentation, such as color_crop_cutout_flip_scale_rotate or none")
+    augment_real: Mode = Field("siamese", description="how real batches are augmented")
+    augment_synthetic: Mode = Field("siamese", description="how synthetic batches are augmented")
+    augment_net: bool = Field(True, description="augment when training the network (every image by its own draw)")
+
+    def schedule(self, ipc: int) -> tuple[int, int]:
+        """Inner steps T and network epochs for an ipc: the authors' where they give them, otherwise T = ipc (at most
+        100) and as many epochs as make about 500 in all, as theirs do.
+        """
+        steps, epochs = SCHEDULE.get(ipc) or (min(ipc, 100), round(500 / min(ipc, 100)))
+        return self.inner_steps or steps, epochs if self.net_epochs is None else self.net_epochs
+
+    def image_lr(self) -> float:
+        """Learning rate of the images: as given, or the authors' choice for the network."""
+        return self.lr_img or (0.01 if self.net == "mlp" else 0.1)
+
+    def resolved(self, spec: DatasetSpec, ipc: int) -> dict[str, Any]:
+        steps, epochs = self.schedule(ipc)
+        operations = "_".join(augment.operations(self.augment, spec.flip)) or "none"
+        own = {"inner_steps": steps, "net_epochs": epochs, "lr_img": self.image_lr(), "augment": operations}
+        return super().resolved(spec, ipc) | own
+
+    def steps(self, ipc: int) -> int:
+        return self.schedule(ipc)[0]
+
+    def needs_real_images(self) -> bool:
+        return self.init == "real"
+
+    def check(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> None:
+        super().check(real, spec, ipc)
+        check_net(self.net, channels=spec.channels, size=spec.size, classes=spec.classes)
+        augment.operations(self.augment, spec.flip)
+
+    def condense(
+        self,
+        real: ImageSet,
+        spec: DatasetSpec,
+        ipc: int,
+        *,
+        generator: torch.Generator,
+        device: torch.device,
+        progress: Progress = silent,
+        checkpoint: Checkpoint | None = None,
+    ) -> ImageSet:
+        self.check(real, spec, ipc)
+        run = _Run(self, real, spec, ipc, generator, device)
+        steps, epochs = self.schedule(ipc)
+        saved = checkpoint.restore() if checkpoint is not None else None
+        if checkpoint is not None and saved is not None:
+            run.set_state(saved)
+        start, total = (checkpoint.step if checkpoint is not None else 0), self.iterations * steps
+        for step in range(start, total):  # Algorithm 1: k = step // T, t = step % T
+            t = step % steps
+            if t == 0:
+                run.new_network()  # θ_0 ~ P_θ0
+            loss = run.update_images()  # S_c ← sgd(D(∇L^S, ∇L^T)) for every class
+            if not loss < float("inf"):
+                if checkpoint is not None:
+                    checkpoint.write()
+                raise RunError(
+                    f"the loss became {loss} at iteration {step // steps}, inner step {t}; the last good state is kept: "
+                    "lower --lr-img or --lr-net"
+                )
+            if t < steps - 1:  # the last update of θ would be thrown away
+                run.update_network(epochs)  # θ_{t+1} ← sgd(L(θ_t, A(S)))
+            if checkpoint is not None:
+                checkpoint.offer(run.state())
+            progress(step + 1, total, loss)
+        return run.synthetic()
+
+    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device) -> Estimate:
+        steps, epochs = self.schedule(ipc)
+        run = _Run(self, real, spec, ipc, torch.Generator(), device)
+        run.new_network()
+        match = _timed(lambda: run.match_class(0), device) * spec.classes
+        train = _timed(lambda: run.update_network(1), device) * epochs if steps > 1 and epochs else 0.0
+        return Estimate(
+            seconds=self.iterations * (steps * match + (steps - 1) * train), memory=peak_memory(device)
+        )
+
+
+class DSA(DC):
+    """DC with differentiable Siamese augmentation and images that start as real ones."""
+
+    name: ClassVar[str] = "dsa"
+
+    init: Literal["real", "noise"] = Field("real", description="first images: real ones, or Gaussian noise")
+    augment: str = Field(augment.ALL, description="augmentation; flip is left out where it changes the label")
+
+
+class _Run:
+    """The state of one condensation: synthetic images, their momentum, and the current network."""
+
+    def __init__(
+        self,
+        method: DC,
+        real: ImageSet,
+        spec: DatasetSpec,
+        ipc: int,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self.method, self.real, self.spec, self.generator, self.device = method, real, spec, generator, device
+        self.classes = real.indices_by_class(spec.classes)
+        self.operations = augment.operations(method.augment, spec.flip)
+        self.lr = method.image_lr()
+        self.labels = torch.arange(spec.classes, device=device).repeat_interleave(ipc)
+        self.images = self._initial_images(ipc).to(device)
+        self.velocity = torch.zeros_like(self.images)
+        self.own = torch.arange(len(self.images), device=device).view(spec.classes, ipc)  # positions of each class
+        self.net: nn.Module | None = None
+
+    def _initial_images(self, ipc: int) -> Tensor:
+        if self.method.init == "noise":
+            shape = (self.spec.classes * ipc, self.spec.channels, self.spec.size, self.spec.size)
+            return torch.randn(shape, generator=self.generator)
+        picked = [self._sample(index, ipc) for index in self.classes]
+        return normalise(self.real.images[torch.cat(picked)], self.spec)
+
+    def _sample(self, index: Tensor, count: int) -> Tensor:
+        """`count` of the positions without replacement, or all of them where there are fewer."""
+        if len(index) <= count:
+            return index
+        return index[torch.randperm(len(index), generator=self.generator)[:count].to(index.device)]
+
+    def new_network(self) -> None:
+        spec = self.spec
+        self.net = build_net(
+            self.method.net,
+            channels=spec.channels,
+            size=spec.size,
+            classes=spec.classes,
+            generator=self.generator,
+            device=self.device,
+            condensing=True,
+        )
+
+    def update_images(self) -> float:
+        """One step of SGD with momentum on the images of every class; returns the mean distance per class.
+
+        The images stay as they were where the distance is not finite.
+        """
+        self._freeze_batch_norm()
+        gradient = torch.zeros_like(self.images)
+        loss = torch.zeros((), device=self.device)
+        for label in range(self.spec.classes):
+            distance, picked, image_gradient = self.match_class(label)
+            gradient[picked] = image_gradient
+            loss += distance
+        mean = loss.item() / self.spec.classes
+        if mean < float("inf"):
+            self.velocity = self.method.momentum_img * self.velocity + gradient
+            self.images = self.images - self.lr * self.velocity
+        return mean
+
+    def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
+        """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
+        assert self.net is not None
+        method = self.method
+        real, real_labels = batch(self.real, self._sample(self.classes[label], method.batch_real), self.spec, self.device)
+        picked = self._sample(self.own[label], method.batch_synthetic)
+        synthetic = self.images[picked].requires_grad_()
+
+        shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
+        real_gradients = self._gradients(self._augmented(real, method.augment_real, shared), real_labels)
+        synthetic_gradients = self._gradients(
+            self._augmented(synthetic, method.augment_synthetic, shared), self.labels[picked], create_graph=True
+        )
+        distance = DISTANCES[method.distance](real_gradients, synthetic_gradients)
+        (image_gradient,) = torch.autograd.grad(distance, synthetic)
+        return distance.detach(), picked, image_gradient
+
+    def _siamese(self) -> bool:
+        return "siamese" in (self.method.augment_real, self.method.augment_synthetic)
+
+    def _augmented(self, images: Tensor, mode: Mode, shared: augment.Transform | None) -> Tensor:
+        if mode == "none":
+            return images
+        own = augment.draw(self.operations, self.generator, len(images)) if mode == "independent" else shared
+        return augment.apply(own, images)
+
+    def _gradients(self, images: Tensor, labels: Tensor, create_graph: bool = False) -> tuple[Tensor, ...]:
+        """∇_θ of the mean cross-entropy, for the parameters that the distance looks at."""
+        assert self.net is not None
+        parameters = [p for p in self.net.parameters() if p.ndim > 1 or self.method.distance != "layerwise"]
+        loss = F.cross_entropy(self.net(images), labels)
+        return torch.autograd.grad(loss, parameters, create_graph=create_graph)
+
+    @torch.no_grad()
+    def _freeze_batch_norm(self) -> None:
+        """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
+        assert self.net is not None
+        if not has_batch_norm(self.net):
+            return
+        index = torch.cat([self._sample(index, BATCH_NORM_IMAGES) for index in self.classes])
+        self.net.train()
+        self.net(batch(self.real, index, self.spec, self.device)[0])
+        for module in self.net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    def update_network(self, epochs: int) -> None:
+        """Train θ on the synthetic set, augmented in the ordinary way (each image by its own draw)."""
+        assert self.net is not None
+        fit(
+            self.net,
+            ImageSet(self.images, self.labels),
+            self.spec,
+            epochs=epochs,
+            lr=self.method.lr_net,
+            batch_size=self.method.batch_net,
+            operations=self.operations if self.method.augment_net else (),
+            generator=self.generator,
+        )
+
+    def synthetic(self) -> ImageSet:
+        return ImageSet(self.images.cpu(), self.labels.cpu())
+
+    def state(self) -> State:
+        assert self.net is not None
+        network = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        own = {"images": self.images, "velocity": self.velocity, "generator": self.generator.get_state()}
+        return own | network
+
+    def set_state(self, saved: State) -> None:
+        self.new_network()
+        assert self.net is not None
+        self.net.load_state_dict({name: saved[f"net.{name}"] for name in self.net.state_dict()})
+        self.images, self.velocity = saved["images"].to(self.device), saved["velocity"].to(self.device)
+        self.generator.set_state(saved["generator"])
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the second call; the first warms up."""
+    for _ in range(2):
+        synchronise(device)
+        started = time.perf_counter()
+        work()
+        synchronise(device)
+        seconds = time.perf_counter() - started
+    return seconds

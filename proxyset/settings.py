@@ -1,0 +1,51 @@
+"""Validated settings and the one exception for a user's mistake; shared by the library and the command line."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class InputError(Exception):
+    """A mistake in what the user gave. The message is one line: what is wrong, where, and what to do."""
+
+
+class RunError(Exception):
+    """Work that could not go on, through no mistake in the input. The message is one line, with what to do next."""
+
+
+class Settings(BaseModel):
+    """A frozen, validated set of named values; its fields are the documentation, the flags and the YAML keys.
+
+    Raises:
+        InputError: unknown names or ill-typed values, all of them in one line.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_one_line(error, type(self))) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown `name`: the nearest known one, or all of them where none is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every problem of a validation error, separated by semicolons, each with its field and the value found."""
+    problems = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"][:1]) or model.__name__
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown setting {field!r} ({nearest(field, model.model_fields)})")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{field.replace('_', '-')}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
+    return "; ".join(dict.fromkeys(problems))
