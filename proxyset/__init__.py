@@ -38,7 +38,7 @@ _HOME = {
     "ProxySet": "proxyset.proxy",
     "InputError": "proxyset.settings",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

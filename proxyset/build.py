@@ -51,7 +51,11 @@ def build(
         "threads": torch.get_num_threads(),
         "seconds": round(clock.elapsed(), 3),
         "peak_memory_bytes": peak_memory(device),
-        "versions": {"proxyset": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "proxyset": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "scores": [],
     }

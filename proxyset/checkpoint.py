@@ -106,7 +106,10 @@ class Checkpoint:
     def offer(self, state: State) -> None:
         """Count one step and keep its state: in memory always, on disk when due."""
         self.step += 1
-        self._latest = (self.step, {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()})
+        self._latest = (
+            self.step,
+            {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()},
+        )
         if self.step % self.every == 0 or time.monotonic() - self._written > SECONDS_BETWEEN_WRITES:
             self.write()
 

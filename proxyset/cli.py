@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import tyro
 from pydantic import Field
 
-from proxyset.config import Command, DataChoice, parse, peek, read_yaml, run, say
+from proxyset.config import Command, DataChoice, extract, parse, peek, read_yaml, run, say, with_fields
 from proxyset.settings import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
         "show": ("say what a proxy set is, and draw it", show_command),
         "export": ("write a proxy set as a folder, .npz or parquet", export_command),
     }
-    run("proxyset", "Condensed training sets: a few images per class that stand in for all of them.", commands, argv)
+    run(
+        "proxyset",
+        "Condensed training sets: a few images per class that stand in for all of them.",
+        commands,
+        argv,
+    )
 
 
 # build
@@ -56,9 +61,8 @@ def build_command(argv: list[str]) -> None:
 
     name = peek(argv, "method") or read_yaml(peek(argv, "config")).get("method") or Build.model_fields["method"].default
     method_class = get_method(str(name))
-    model = type("Build", (Build, method_class), {"__doc__": Build.__doc__, "__module__": __name__})
-    command = parse(model, argv, "proxyset build")
-    method = method_class(**{field: getattr(command, field) for field in method_class.model_fields})
+    command = parse(with_fields(Build, method_class), argv, "proxyset build")
+    method = extract(command, method_class)
     seeds = command.seeds or (command.seed,)
     device = resolve_device(command.device)
     dataset = load(command.dataset, data_root=command.data_root, **_choices(command))
@@ -139,7 +143,13 @@ def _announce(command: Build, dataset: Dataset, method: Method, device: torch.de
 
 
 def _build_one(
-    command: Build, dataset: Dataset, method: Method, seed: int, path: Path, device: torch.device, argv: list[str]
+    command: Build,
+    dataset: Dataset,
+    method: Method,
+    seed: int,
+    path: Path,
+    device: torch.device,
+    argv: list[str],
 ) -> None:
     from proxyset.build import build, identity
     from proxyset.checkpoint import Checkpoint
@@ -153,9 +163,7 @@ def _build_one(
         checkpoint.remove()
     line = ProgressLine(path.stem)
     try:
-        proxy = build(
-            dataset, method, command.ipc, seed=seed, device=device, progress=line, checkpoint=checkpoint
-        )
+        proxy = build(dataset, method, command.ipc, seed=seed, device=device, progress=line, checkpoint=checkpoint)
     except RunError as error:
         raise RunError(f"{error} ({checkpoint.path})") from None
     except KeyboardInterrupt:
@@ -179,9 +187,12 @@ class Eval(Command):
     """Train fresh networks on each proxy set and test them on the real test split. Scores are kept in the files."""
 
     files: tyro.conf.Positional[tuple[Path, ...]] = Field((), description="proxy sets")
-    net: tuple[str, ...] = Field((), description="networks, several for a cross-architecture table (none: the set's own)")
+    net: tuple[str, ...] = Field(
+        (), description="networks, several for a cross-architecture table (none: the set's own)"
+    )
     baseline: tuple[str, ...] = Field(
-        (), description="what to measure beside them: random (a new draw for every network), herding, ..., whole"
+        (),
+        description="what to measure beside them: random (a new draw for every network), herding, ..., whole",
     )
     whole_epochs: int = Field(100, ge=1, description="training epochs of the baseline `whole`")
     dataset: str | None = Field(None, description="where the real images are, if not where the set was built from")
@@ -191,15 +202,21 @@ def eval_command(argv: list[str]) -> None:
     from proxyset.engine import resolve_device
     from proxyset.evaluate import Evaluation
 
-    model = type("Eval", (Eval, Evaluation), {"__doc__": Eval.__doc__, "__module__": __name__})
-    command = parse(model, argv, "proxyset eval")
+    command = parse(with_fields(Eval, Evaluation), argv, "proxyset eval")
     if not command.files:
         raise InputError("no proxy set given: proxyset eval FILE [FILE ...]")
-    protocol = Evaluation(**{field: getattr(command, field) for field in Evaluation.model_fields})
+    protocol = extract(command, Evaluation)
     device = resolve_device(command.device)
     dataset = _dataset_of([_load(path) for path in command.files], command)
     _evaluate(
-        list(command.files), dataset, protocol, command.net, command.baseline, command.seed, device, command.as_json,
+        list(command.files),
+        dataset,
+        protocol,
+        command.net,
+        command.baseline,
+        command.seed,
+        device,
+        command.as_json,
         command.whole_epochs,
     )
 
@@ -248,7 +265,11 @@ def _evaluate(
         check_net(net, channels=spec.channels, size=spec.size, classes=spec.classes)
     check_baselines(baselines)
     entries: list[Contender] = contenders(
-        {str(path): proxy for path, proxy in zip(paths, proxies, strict=True)}, baselines, dataset, seed, device,
+        {str(path): proxy for path, proxy in zip(paths, proxies, strict=True)},
+        baselines,
+        dataset,
+        seed,
+        device,
         whole_epochs,
     )
     rows = score_all(entries, nets or (own,), dataset, protocol, seed, device)

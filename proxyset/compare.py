@@ -85,10 +85,21 @@ def score_all(
         for net in nets:
             line = ProgressLine(f"{entry.name} on {net}")
             score = evaluate(
-                entry.train, dataset.test, dataset.spec, settings, net=net, seed=seed, device=device, progress=line
+                entry.train,
+                dataset.test,
+                dataset.spec,
+                settings,
+                net=net,
+                seed=seed,
+                device=device,
+                progress=line,
             )
             line.close()
-            result = score.to_dict() | {"protocol": settings.model_dump(), "seed": seed, "device": device.type}
+            result = score.to_dict() | {
+                "protocol": settings.model_dump(),
+                "seed": seed,
+                "device": device.type,
+            }
             if entry.file is not None:
                 ProxySet.load(entry.file).with_scores([result]).save(entry.file)
             rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **result})

@@ -5,7 +5,7 @@ import io
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -41,6 +41,7 @@ class DataChoice(Settings):
 
 
 C = TypeVar("C", bound=Command)
+S = TypeVar("S", bound=Settings)
 
 
 def parse(model: type[C], argv: Sequence[str], prog: str) -> C:
@@ -72,6 +73,16 @@ def parse(model: type[C], argv: Sequence[str], prog: str) -> C:
     if unknown:
         raise InputError(f"unexpected argument {unknown[0]!r}: see {prog} --help")
     return settings
+
+
+def with_fields(command: type[C], settings: type[Settings]) -> type[C]:
+    """`command` with the fields of `settings` (a method's, say) as further flags."""
+    return type(command.__name__, (command, settings), {"__doc__": command.__doc__, "__module__": command.__module__})
+
+
+def extract(command: Command, settings: type[S]) -> S:
+    """The `settings` that a command made by `with_fields` was given."""
+    return settings(**{name: getattr(command, name) for name in settings.model_fields})
 
 
 def peek(argv: Sequence[str], name: str) -> str | None:
@@ -126,7 +137,9 @@ def _first_words(box: str) -> str:
 Handler = Callable[[list[str]], None]
 
 
-def run(prog: str, about: str, commands: dict[str, tuple[str, Handler]], argv: Sequence[str] | None = None) -> NoReturn:
+def run(
+    prog: str, about: str, commands: Mapping[str, tuple[str, Handler]], argv: Sequence[str] | None = None
+) -> NoReturn:
     """Dispatch to a command and leave with its exit code: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):

@@ -22,10 +22,13 @@ class Evaluation(Settings):
 
     nets: int = Field(20, ge=1, description="fresh networks to train (paper: 20 per set)")
     epochs: int | None = Field(
-        None, ge=1, description="training epochs (None: 1000 with augmentation, 300 without, as in the paper's code)"
+        None,
+        ge=1,
+        description="training epochs (None: 1000 with augmentation, 300 without, as in the paper's code)",
     )
     augment: str = Field(
-        ALL, description="augmentation while training, such as crop_scale, or none; flip only where it is allowed"
+        ALL,
+        description="augmentation while training, such as crop_scale, or none; flip only where it is allowed",
     )
     lr: float = Field(0.01, gt=0, description="learning rate; times 0.1 at half of the epochs")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
@@ -89,7 +92,12 @@ def evaluate(
     for number in range(protocol.nets):
         generator = make_generator(seed, "evaluate", net, number)
         model = build_net(
-            net, channels=spec.channels, size=spec.size, classes=spec.classes, generator=generator, device=device
+            net,
+            channels=spec.channels,
+            size=spec.size,
+            classes=spec.classes,
+            generator=generator,
+            device=device,
         )
         fit(
             model,

@@ -19,22 +19,18 @@ def layerwise_cosine(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Ten
         A scalar: 0 where every unit's gradients are parallel, 2 per unit where they are opposed.
     """
     return sum(
-        (
-            (1 - _cosine(r.flatten(1), s.flatten(1))).sum()
-            for r, s in zip(real, synthetic, strict=True)
-            if r.ndim > 1
-        ),
+        ((1 - _cosine(r.flatten(1), s.flatten(1))).sum() for r, s in zip(real, synthetic, strict=True) if r.ndim > 1),
         start=real[0].new_zeros(()),
     )
 
 
 def cosine(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Tensor:
-    """1 − cos of all gradients, every parameter flattened into one vector (an ablation of DC's appendix)."""
+    """1 − cos of all gradients, every parameter flattened into one vector (DC's appendix)."""
     return 1 - _cosine(_flat(real), _flat(synthetic))
 
 
 def squared_error(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Tensor:
-    """‖real − synthetic‖² of all gradients, every parameter flattened into one vector (an ablation of DC's appendix)."""
+    """‖real − synthetic‖² of all gradients, every parameter flattened into one vector (DC's appendix)."""
     return (_flat(real) - _flat(synthetic)).square().sum()
 
 

@@ -35,7 +35,9 @@ class Arch:
     def __post_init__(self) -> None:
         for name, choices in (("norm", Norm), ("activation", Activation), ("pooling", Pooling)):
             if getattr(self, name) not in get_args(choices):
-                raise InputError(f"unknown {name} {getattr(self, name)!r}: {nearest(getattr(self, name), get_args(choices))}")
+                raise InputError(
+                    f"unknown {name} {getattr(self, name)!r}: {nearest(getattr(self, name), get_args(choices))}"
+                )
         if self.width < 1 or self.depth < 1:
             raise InputError(f"width and depth must be at least 1, got {self.width} and {self.depth}")
         if self.norm == "group" and self.width % 4:
@@ -68,7 +70,9 @@ class Arch:
             elif token in tokens:
                 key, value = tokens[token]
             else:
-                raise InputError(f"unknown part {token!r} of network {name!r}: {nearest(token, [*tokens, 'w128', 'd3'])}")
+                raise InputError(
+                    f"unknown part {token!r} of network {name!r}: {nearest(token, [*tokens, 'w128', 'd3'])}"
+                )
             if key in parts:
                 raise InputError(f"network {name!r} names its {key} twice")
             parts[key] = value
@@ -88,7 +92,7 @@ def all_archs() -> Iterator[Arch]:
     """The paper's 720 ConvNets, in a fixed order."""
     names = [field.name for field in fields(Arch)]
     for choice in itertools.product(*(SPACE_720[name] for name in names)):
-        yield Arch(**dict(zip(names, choice, strict=True)))  # type: ignore[arg-type]
+        yield Arch(**dict(zip(names, choice, strict=True)))
 
 
 class Classifier(nn.Module):
@@ -186,7 +190,7 @@ def _convnet(arch: Arch, channels: int, size: int, classes: int) -> nn.Module:
     for block in range(arch.depth):
         pad = 1 + (padded - size) // 2 if block == 0 else 1
         layers += [nn.Conv2d(channels if block == 0 else arch.width, arch.width, 3, padding=pad)]
-        layers += _norm(arch.norm, arch.width, padded) + [_activation(arch.activation)]
+        layers += [*_norm(arch.norm, arch.width, padded), _activation(arch.activation)]
         if arch.pooling != "none":
             layers.append(nn.MaxPool2d(2) if arch.pooling == "max" else nn.AvgPool2d(2))
             padded //= 2
@@ -244,7 +248,12 @@ class BasicBlock(nn.Module):
         super().__init__()
         shrink: list[nn.Module] = [nn.AvgPool2d(2)] if pool and stride == 2 else []
         stride = 1 if pool else stride
-        first = [nn.Conv2d(before, width, 3, stride, 1, bias=False), *_norm(norm, width, 0), nn.ReLU(), *shrink]
+        first = [
+            nn.Conv2d(before, width, 3, stride, 1, bias=False),
+            *_norm(norm, width, 0),
+            nn.ReLU(),
+            *shrink,
+        ]
         self.residual = nn.Sequential(*first, nn.Conv2d(width, width, 3, 1, 1, bias=False), *_norm(norm, width, 0))
         self.shortcut = nn.Sequential()
         if before != width:
@@ -259,7 +268,11 @@ class BasicBlock(nn.Module):
 def _resnet18(norm: Norm) -> Callable[[int, int, int, bool], nn.Module]:
     def build(channels: int, size: int, classes: int, condensing: bool) -> nn.Module:
         _require("resnet18 (its last stage is 1/8 of the image and normalised over it)", size, 16)
-        layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, 1, 1, bias=False), *_norm(norm, 64, 0), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, 64, 3, 1, 1, bias=False),
+            *_norm(norm, 64, 0),
+            nn.ReLU(),
+        ]
         before = 64
         for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
             layers.append(BasicBlock(before, width, stride, norm, condensing))

@@ -69,7 +69,8 @@ class ProxySet:
                     f"{str(path)!r} has format {header['format']}, this version reads up to {FORMAT}: upgrade proxyset"
                 )
             data = ImageSet(tensors["images"], tensors["labels"])
-            spec = DatasetSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in header["spec"].items()})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header["spec"].items()}
+            spec = DatasetSpec(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{str(path)!r} has a damaged header ({error})") from None
         if metadata.get("sha256") != _digest(data, metadata["proxyset"]):

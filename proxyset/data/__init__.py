@@ -21,7 +21,16 @@ from proxyset.data.vision import NO_FLIP, NORMALISATION, read_vision
 from proxyset.seeds import make_generator
 from proxyset.settings import InputError, nearest
 
-__all__ = ["NAMES", "Dataset", "DatasetSpec", "ImageSet", "load", "normalise", "stratified_split", "to_pixels"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "DatasetSpec",
+    "ImageSet",
+    "load",
+    "normalise",
+    "stratified_split",
+    "to_pixels",
+]
 
 NAMES = ("digits", *VISION_NAMES)
 

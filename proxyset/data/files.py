@@ -86,7 +86,11 @@ def _read_folder(path: Path, size: int | None, channels: int | None) -> Split:
 
 
 def _read_classes(
-    root: Path, names: Sequence[str], size: int | None, channels: int | None, labels_of: Sequence[str] | None = None
+    root: Path,
+    names: Sequence[str],
+    size: int | None,
+    channels: int | None,
+    labels_of: Sequence[str] | None = None,
 ) -> ImageSet:
     labels_of = labels_of or names
     files, labels = [], []
@@ -103,9 +107,7 @@ def _read_classes(
 # Parquet with an image column, as Hugging Face datasets lays it out.
 
 
-def _read_parquet(
-    train: list[Path], test: list[Path], whole: bool, size: int | None, channels: int | None
-) -> Split:
+def _read_parquet(train: list[Path], test: list[Path], whole: bool, size: int | None, channels: int | None) -> Split:
     first, names = _read_tables(train, size, channels)
     second = None
     if test:
@@ -216,7 +218,7 @@ def _arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str) -> ImageS
 def _decode(sources: Iterator[tuple[str, Any]], size: int | None, channels: int | None) -> Tensor:
     """Decode named files or byte streams in threads (Pillow releases the lock) to N×C×S×S uint8."""
     with ThreadPoolExecutor() as pool:
-        decoded = list(pool.map(lambda source: _decode_one(*source, size, channels), sources))
+        decoded = list(pool.map(lambda named: _decode_one(named, size, channels), sources))
     colour = channels == 3 or (channels is None and any(array.ndim == 3 for _, array in decoded))
     expected = decoded[0][1].shape[0] if decoded else 0
     for name, array in decoded:
@@ -231,13 +233,14 @@ def _decode(sources: Iterator[tuple[str, Any]], size: int | None, channels: int 
     return images
 
 
-def _decode_one(name: str, source: Any, size: int | None, channels: int | None) -> tuple[str, np.ndarray]:
+def _decode_one(named: tuple[str, Any], size: int | None, channels: int | None) -> tuple[str, np.ndarray]:
     from PIL import Image
 
+    name, source = named
     try:
-        with Image.open(source) as image:
-            grey = channels == 1 or (channels is None and image.mode in ("1", "L", "I;16"))
-            image = image.convert("L" if grey else "RGB")
+        with Image.open(source) as stored:
+            grey = channels == 1 or (channels is None and stored.mode in ("1", "L", "I;16"))
+            image = stored.convert("L" if grey else "RGB")
             if size is not None and image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             return name, np.array(image)

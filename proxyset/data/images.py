@@ -141,7 +141,9 @@ def measure(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(value if value > 0 else 1.0 for value in std.tolist())
 
 
-def stratified_split(data: ImageSet, classes: int, fraction: float, generator: torch.Generator) -> tuple[ImageSet, ImageSet]:
+def stratified_split(
+    data: ImageSet, classes: int, fraction: float, generator: torch.Generator
+) -> tuple[ImageSet, ImageSet]:
     """Split off `fraction` of every class (at least one image, at most all but one) as the second set."""
     train, test = [], []
     for label, index in enumerate(data.indices_by_class(classes)):

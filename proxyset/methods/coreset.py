@@ -105,7 +105,12 @@ class TrainingCoreset(Coreset):
 
     def _net(self, spec: DatasetSpec, generator: torch.Generator, device: torch.device) -> nn.Module:
         return build_net(
-            self.net, channels=spec.channels, size=spec.size, classes=spec.classes, generator=generator, device=device
+            self.net,
+            channels=spec.channels,
+            size=spec.size,
+            classes=spec.classes,
+            generator=generator,
+            device=device,
         )
 
     def _train(
@@ -190,7 +195,7 @@ class KCenter(FeatureCoreset):
 
 
 class Forgetting(TrainingCoreset):
-    """The images most often forgotten in training (Toneva et al. 2019); never learned ones rank first, ties at random."""
+    """Images most often forgotten in training (Toneva et al. 2019); never learned ones come first, ties at random."""
 
     name: ClassVar[str] = "forgetting"
 

@@ -1,4 +1,4 @@
-"""Gradient matching: dataset condensation (DC, Zhao et al. 2021) and its Siamese augmentation (DSA, Zhao & Bilen 2021)."""
+"""Gradient matching: DC (Zhao et al., ICLR 2021) and, with Siamese augmentation, DSA (Zhao & Bilen, ICML 2021)."""
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,9 @@ class DC(Method):
         None, ge=0, description="network epochs per inner step (None: by ipc, as in the authors' code)"
     )
     batch_real: int = Field(256, ge=1, description="real images per class and step, without replacement")
-    batch_synthetic: int = Field(256, ge=1, description="synthetic images per class and step, all where there are fewer")
+    batch_synthetic: int = Field(
+        256, ge=1, description="synthetic images per class and step, all where there are fewer"
+    )
     batch_net: int = Field(256, ge=1, description="minibatch when training the network on the synthetic set")
     lr_img: float | None = Field(None, gt=0, description="learning rate of the images (None: 0.1, or 0.01 with mlp)")
     momentum_img: float = Field(0.5, ge=0, lt=1, description="momentum of the images")
@@ -109,8 +111,8 @@ class DC(Method):
                 if checkpoint is not None:
                     checkpoint.write()
                 raise RunError(
-                    f"the loss became {loss} at iteration {step // steps}, inner step {t}; the last good state is kept: "
-                    "lower --lr-img or --lr-net"
+                    f"the loss became {loss} at iteration {step // steps}, inner step {t}: lower --lr-img or --lr-net; "
+                    "the last good state is kept"
                 )
             if t < steps - 1:  # the last update of θ would be thrown away
                 run.update_network(epochs)  # θ_{t+1} ← sgd(L(θ_t, A(S)))
@@ -125,9 +127,7 @@ class DC(Method):
         run.new_network()
         match = _timed(lambda: run.match_class(0), device) * spec.classes
         train = _timed(lambda: run.update_network(1), device) * epochs if steps > 1 and epochs else 0.0
-        return Estimate(
-            seconds=self.iterations * (steps * match + (steps - 1) * train), memory=peak_memory(device)
-        )
+        return Estimate(seconds=self.iterations * (steps * match + (steps - 1) * train), memory=peak_memory(device))
 
 
 class DSA(DC):
@@ -208,14 +208,18 @@ class _Run:
         """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
         assert self.net is not None
         method = self.method
-        real, real_labels = batch(self.real, self._sample(self.classes[label], method.batch_real), self.spec, self.device)
+        real, real_labels = batch(
+            self.real, self._sample(self.classes[label], method.batch_real), self.spec, self.device
+        )
         picked = self._sample(self.own[label], method.batch_synthetic)
         synthetic = self.images[picked].requires_grad_()
 
         shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
         real_gradients = self._gradients(self._augmented(real, method.augment_real, shared), real_labels)
         synthetic_gradients = self._gradients(
-            self._augmented(synthetic, method.augment_synthetic, shared), self.labels[picked], create_graph=True
+            self._augmented(synthetic, method.augment_synthetic, shared),
+            self.labels[picked],
+            create_graph=True,
         )
         distance = DISTANCES[method.distance](real_gradients, synthetic_gradients)
         (image_gradient,) = torch.autograd.grad(distance, synthetic)

@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN := .venv/bin
+THREADS := OMP_NUM_THREADS=1
+
+.PHONY: demo test lint clean
+
+# The environment: made once, and again when what it is made from changes.
+.venv/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e '.[dev]' -c constraints.txt
+	touch $@
+
+# Condense real digits, score the result beside random, herding and the whole set, draw it.
+demo: .venv/done
+	$(BIN)/proxyset build --config configs/proxyset/demo.yaml --force
+	$(BIN)/proxyset eval demo/digits-dsa.safetensors --nets 5 --baseline random herding whole
+	@echo "picture of the condensed digits: demo/digits-dsa.png"
+
+test: lint
+	$(THREADS) $(BIN)/pytest -n 2
+
+lint: .venv/done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache

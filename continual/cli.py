@@ -1,0 +1,7 @@
+"""The `continual` command."""
+
+import sys
+
+
+def main() -> None:
+    sys.exit("continual: not built yet")

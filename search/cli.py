@@ -1,0 +1,7 @@
+"""The `search` command."""
+
+import sys
+
+
+def main() -> None:
+    sys.exit("search: not built yet")
