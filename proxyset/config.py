@@ -44,8 +44,11 @@ C = TypeVar("C", bound=Command)
 S = TypeVar("S", bound=Settings)
 
 
-def parse(model: type[C], argv: Sequence[str], prog: str) -> C:
+def parse(model: type[C], argv: Sequence[str], prog: str, *, pairs: bool = False) -> C:
     """The settings of a command from its defaults, the YAML file named by --config, and the flags.
+
+    Args:
+        pairs: offer every switch in both directions (--kd and --no-kd), not only in the one that changes its default.
 
     Raises:
         InputError: anything unknown, ill-typed or out of range, in the file or in the flags.
@@ -60,7 +63,7 @@ def parse(model: type[C], argv: Sequence[str], prog: str) -> C:
                 args=list(argv),
                 default=model(**defaults),
                 return_unknown_args=True,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=() if pairs else (tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if not stop.code:

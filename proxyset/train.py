@@ -1,6 +1,6 @@
 """The only training loop of the project, and the accuracy of what it trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from proxyset.checkpoint import Checkpoint, State
 from proxyset.data import DatasetSpec, ImageSet, normalise
 
 BatchHook = Callable[[Tensor, Tensor], None]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # images as the network saw them, its logits, labels
+Order = Callable[[torch.Generator], Iterable[Tensor]]  # the positions of each minibatch of one epoch
 
 
 def fit(
@@ -26,18 +28,22 @@ def fit(
     batch_size: int = 256,
     milestones: Sequence[int] = (),
     operations: tuple[str, ...] = (),
+    loss: Loss = lambda images, logits, labels: F.cross_entropy(logits, labels),
+    order: Order | None = None,
     on_batch: BatchHook | None = None,
     on_epoch: Callable[[int], None] | None = None,
     checkpoint: Checkpoint | None = None,
     extra: State | None = None,
 ) -> None:
-    """Train `net` in place with SGD on the cross-entropy.
+    """Train `net` in place with SGD.
 
     Args:
         data: images on any device; they are normalised batch by batch on the device of `net`.
         milestones: epochs (from 0) at whose start the learning rate is multiplied by 0.1.
         operations: augmentation; per batch one operation with its own parameters for each image.
         generator: draws the order and the augmentation.
+        loss: what is minimised, of the augmented images, their logits and labels (default: the cross-entropy).
+        order: draws the minibatches of an epoch (default: every image once, shuffled, `batch_size` at a time).
         on_batch: called with the positions (CPU) and the logits of every batch, before its update.
         on_epoch: called after each epoch with the number of epochs done.
         checkpoint: where to go on from, and to offer the state to after every epoch.
@@ -55,14 +61,15 @@ def fit(
     for epoch in range(checkpoint.step if checkpoint is not None else 0, epochs):
         for group in optimiser.param_groups:
             group["lr"] = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
-        for index in torch.randperm(len(data), generator=generator).split(batch_size):
+        batches = order(generator) if order else torch.randperm(len(data), generator=generator).split(batch_size)
+        for index in batches:
             images, labels = batch(data, index, spec, device)
             images = augment.apply(augment.draw(operations, generator, len(index)), images)
             logits = net(images)
             if on_batch is not None:
                 on_batch(index, logits.detach())
             optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(logits, labels).backward()
+            loss(images, logits, labels).backward()
             optimiser.step()
         if checkpoint is not None:
             checkpoint.offer(_get_state(net, optimiser, generator, extra))

@@ -167,6 +167,14 @@ class FeatureCoreset(TrainingCoreset):
         checkpoint: Checkpoint | None,
     ) -> list[Tensor]:
         net = self._train(real, spec, generator, device, progress, checkpoint) if self.trains() else None
+        return self.rank_by(net, real, spec, ipc, device)
+
+    def rank_by(
+        self, net: nn.Module | None, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device
+    ) -> list[Tensor]:
+        """For each class the positions in `real` of `ipc` images, best first, by the features of a network at hand
+        (None: pixels); continual learning ranks with the network that is being learned (iCaRL, EEIL).
+        """
         ranked = []
         for index in real.indices_by_class(spec.classes):
             features = embed(net, real[index], spec, device)
