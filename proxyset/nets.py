@@ -133,18 +133,27 @@ def build_net(
     Raises:
         InputError: unknown name, or the network cannot take images of this size.
     """
+    net = outline(name, channels=channels, size=size, classes=classes, condensing=condensing)
+    net = net.to_empty(device="cpu")
+    initialise(net, generator)
+    return net.to(device).train()
+
+
+def outline(name: str | Arch, *, channels: int, size: int, classes: int, condensing: bool = False) -> nn.Module:
+    """The network without weights, on the meta device: its shapes and its parameter count, at no cost.
+
+    Raises:
+        InputError: as `build_net`.
+    """
     if isinstance(name, str) and name.lower() in NETS:
         build: Callable[[], nn.Module] = lambda: NETS[name.lower()](channels, size, classes, condensing)  # noqa: E731
-    elif isinstance(name, str) and not name.lower().startswith("convnet"):
+    elif isinstance(name, str) and name.lower().split("-")[0] != "convnet":
         raise InputError(f"unknown network {name!r}: {nearest(name, [*NETS, 'convnet'])}")
     else:
         arch = Arch.parse(name, size=size) if isinstance(name, str) else name
         build = lambda: _convnet(arch, channels, size, classes)  # noqa: E731
     with torch.device("meta"):  # no memory and, above all, no draws from the global generator
-        net = build()
-    net = net.to_empty(device="cpu")
-    initialise(net, generator)
-    return net.to(device).train()
+        return build()
 
 
 def full_name(name: str, size: int) -> str:
@@ -154,7 +163,7 @@ def full_name(name: str, size: int) -> str:
 
 def check_net(name: str | Arch, *, channels: int, size: int, classes: int) -> None:
     """Raise `InputError` if the network is unknown or cannot take such images."""
-    build_net(name, channels=channels, size=size, classes=classes, generator=torch.Generator())
+    outline(name, channels=channels, size=size, classes=classes)
 
 
 def initialise(net: nn.Module, generator: torch.Generator) -> None:
