@@ -1,0 +1,84 @@
+"""What every test shares: one thread, untouched global generators, and small datasets."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from proxyset.data import Dataset, DatasetSpec, ImageSet
+
+torch.set_num_threads(1)  # as many workers as cores; and bits that do not depend on the machine's cores
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def global_generators_stay_put() -> Iterator[None]:
+    """Fail a test in which anything drew from, or seeded, a global generator: the library takes generators.
+
+    A test that must let foreign code draw (Ray, say) overrides this fixture by name.
+    """
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    yield
+    moved = []
+    if not torch.equal(before[0], torch.get_rng_state()):
+        moved.append("torch")
+    if not all(np.array_equal(a, b) for a, b in zip(before[1], np.random.get_state(), strict=True)):  # type: ignore[arg-type]
+        moved.append("numpy")
+    if before[2] != random.getstate():
+        moved.append("random")
+    assert not moved, f"the global generator of {', '.join(moved)} was moved"
+
+
+def make_dataset(
+    classes: int = 3,
+    counts: tuple[int, ...] | int = 12,
+    channels: int = 1,
+    size: int = 8,
+    seed: int = 0,
+    test_count: int = 4,
+    flip: bool = True,
+) -> Dataset:
+    """Noisy copies of one random pattern per class, in shuffled order; learnable, and made in a millisecond."""
+    counts = (counts,) * classes if isinstance(counts, int) else counts
+    generator = torch.Generator().manual_seed(seed)
+    patterns = torch.rand(classes, channels, size, size, generator=generator)
+
+    def split(per_class: tuple[int, ...]) -> ImageSet:
+        labels = torch.cat([torch.full((count,), label) for label, count in enumerate(per_class)])
+        labels = labels[torch.randperm(len(labels), generator=generator)]
+        noise = torch.rand(len(labels), channels, size, size, generator=generator)
+        return ImageSet(((patterns[labels] + noise) * 127).round().byte(), labels)
+
+    train, test = split(counts), split((test_count,) * classes)
+    names = tuple(f"class{label}" for label in range(classes))
+    spec = DatasetSpec("tiny", channels, size, names, (0.5,) * channels, (0.25,) * channels, flip)
+    arguments = {"size": size, "channels": channels, "flip": flip, "test_fraction": 0.2}
+    return Dataset(train, test, spec, {"source": "tiny", **arguments})
+
+
+@pytest.fixture(name="make_dataset")
+def _make_dataset() -> Callable[..., Dataset]:
+    return make_dataset
+
+
+@pytest.fixture
+def tiny() -> Dataset:
+    """Three classes of grey 8×8 images, unevenly many of each."""
+    return make_dataset(counts=(12, 9, 15))
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data beside the project; a test that needs it is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no real data beside the project")
+    return SHARED_DATA
