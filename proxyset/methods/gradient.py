@@ -65,7 +65,7 @@ class DC(Method):
 
     def image_lr(self) -> float:
         """Learning rate of the images: as given, or the authors' choice for the network."""
-        return self.lr_img or (0.01 if self.net == "mlp" else 0.1)
+        return self.lr_img or (0.01 if self.net.lower() == "mlp" else 0.1)
 
     def resolved(self, spec: DatasetSpec, ipc: int) -> dict[str, Any]:
         steps, epochs = self.schedule(ipc)
@@ -189,7 +189,7 @@ class _Run:
     def update_images(self) -> float:
         """One step of SGD with momentum on the images of every class; returns the mean distance per class.
 
-        The images stay as they were where the distance is not finite.
+        The images stay as they were, and the distance is NaN or infinite, where the step is not finite.
         """
         self._freeze_batch_norm()
         gradient = torch.zeros_like(self.images)
@@ -199,9 +199,12 @@ class _Run:
             gradient[picked] = image_gradient
             loss += distance
         mean = loss.item() / self.spec.classes
+        velocity = self.method.momentum_img * self.velocity + gradient
+        images = self.images - self.lr * velocity
+        if not images.isfinite().all():  # a finite loss can still come with a step that overflows
+            return float("nan")
         if mean < float("inf"):
-            self.velocity = self.method.momentum_img * self.velocity + gradient
-            self.images = self.images - self.lr * self.velocity
+            self.velocity, self.images = velocity, images
         return mean
 
     def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
