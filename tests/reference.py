@@ -179,7 +179,7 @@ def inner_step(
     total.backward()
     assert images.grad is not None
     velocity = momentum * velocity + images.grad
-    return synthetic - lr * velocity, velocity, float(total)
+    return synthetic - lr * velocity, velocity, total.item()
 
 
 # Parameter counts, layer by layer.

@@ -196,8 +196,7 @@ def test_every_size_from_8_to_64_either_works_or_is_refused_before_any_work(name
             continue  # covered by the table above; slow here
         try:
             check_net(name, channels=1, size=size, classes=3)
-        except InputError as error:
-            assert "at least" in str(error)
+        except InputError:
             refused.append(size)
             continue
         net = make(name, 1, size, 3)
