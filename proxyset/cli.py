@@ -130,10 +130,11 @@ def _announce(command: Build, dataset: Dataset, method: Method, device: torch.de
     from proxyset.progress import duration, size
 
     spec = dataset.spec
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    threads = torch.get_num_threads()
+    where = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
     say(
         f"{spec.name}: {len(dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
-        f"{spec.classes} classes → {method.name}, {command.ipc} per class, on {device}{threads}"
+        f"{spec.classes} classes → {method.name}, {command.ipc} per class, on {where}"
     )
     if sets:
         estimate = method.estimate(dataset.train, spec, command.ipc, device)
@@ -171,7 +172,7 @@ def _build_one(
         checkpoint.write()
         again = [*(argument for argument in argv if argument not in ("--force", "--resume")), "--resume"]
         raise KeyboardInterrupt(
-            f"interrupted after {checkpoint.step} steps; to go on: proxyset build {shlex.join(again)}"
+            f"interrupted, {checkpoint.step} steps are kept; to go on: proxyset build {shlex.join(again)}"
         ) from None
     line.close()
     proxy.save(path)

@@ -78,8 +78,14 @@ class ProxySet:
         return cls(data, spec, header["provenance"])
 
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
-        """A copy whose provenance also holds `scores`."""
-        return replace(self, provenance=self.provenance | {"scores": self.provenance.get("scores", []) + scores})
+        """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
+
+        def protocol(score: dict[str, Any]) -> tuple[Any, ...]:
+            return score["net"], score["seed"], score["protocol"]
+
+        new = [protocol(score) for score in scores]
+        kept = [score for score in self.provenance.get("scores", []) if protocol(score) not in new]
+        return replace(self, provenance=self.provenance | {"scores": kept + scores})
 
     @property
     def ipc(self) -> int:

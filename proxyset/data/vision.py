@@ -77,7 +77,8 @@ def read_vision(name: str, root: Path) -> tuple[ImageSet, ImageSet, tuple[str, .
     """
     train, test = (_open(name, root, train) for train in (True, False))
     names = getattr(train, "classes", None) or [str(label) for label in range(10)]
-    return _image_set(train), _image_set(test), tuple(names)
+    # torchvision calls MNIST's classes "0 - zero"; the same digits are "0" elsewhere
+    return _image_set(train), _image_set(test), tuple(name.split(" - ")[0] for name in names)
 
 
 def _open(name: str, root: Path, train: bool) -> Any:
