@@ -3,7 +3,9 @@
 The public surface is imported on first use, so that `import proxyset` and `proxyset --help` stay fast.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -39,6 +41,16 @@ _HOME = {
     "InputError": "proxyset.settings",
 }
 __all__ = sorted(_HOME)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system binds every submodule here: `evaluate` and `build` would hide the functions of that name.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
