@@ -1,0 +1,102 @@
+"""How well one ranking stands for another: pure functions of two lists of scores, one score per architecture.
+
+A higher score is better. Everywhere, equal scores share their mean rank (as scipy does); a correlation with constant
+scores, or with fewer than two, is NaN; where the best k are asked for and equal scores straddle the cut, the earlier
+in the list are taken.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+Scores = np.ndarray
+Statistic = Callable[[Scores, Scores], float]
+
+
+def spearman(proxy: Scores, truth: Scores) -> float:
+    """Spearman's rank correlation ρ: Pearson's correlation of the ranks."""
+    return _correlation(stats.spearmanr, proxy, truth)
+
+
+def kendall(proxy: Scores, truth: Scores) -> float:
+    """Kendall's τ-b: (concordant − discordant) pairs, over the geometric mean of the pairs untied in each list."""
+    return _correlation(stats.kendalltau, proxy, truth)
+
+
+def _correlation(function: Callable[..., object], proxy: Scores, truth: Scores) -> float:
+    if len(proxy) < 2 or np.ptp(proxy) == 0 or np.ptp(truth) == 0:
+        return math.nan
+    return float(function(proxy, truth).statistic)  # type: ignore[attr-defined]
+
+
+def top(scores: Scores, k: int) -> np.ndarray:
+    """Positions of the k highest scores, best first; of equal ones the earlier."""
+    return np.argsort(-scores, kind="stable")[:k]
+
+
+def share(count: int, percent: float) -> int:
+    """How many architectures are the top `percent` of `count`: rounded, at least 1."""
+    return max(1, round(count * percent / 100))
+
+
+def on_top(statistic: Statistic, proxy: Scores, truth: Scores, k: int, by_truth: bool = False) -> float:
+    """A statistic over only the k best by the proxy (as in the paper's Table 6), or by the truth."""
+    best = top(truth if by_truth else proxy, k)
+    return statistic(proxy[best], truth[best])
+
+
+def precision(proxy: Scores, truth: Scores, k: int) -> float:
+    """Share of the proxy's k best that are among the truth's k best."""
+    return len(set(top(proxy, k)) & set(top(truth, k))) / k
+
+
+def regret(proxy: Scores, truth: Scores, k: int = 1) -> float:
+    """What trusting the proxy costs: the best truth, minus the best truth among the proxy's k best."""
+    return float(truth.max() - truth[top(proxy, k)].max())
+
+
+def interval(
+    statistic: Statistic, proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000
+) -> tuple[float, float]:
+    """95 % bootstrap interval (percentiles), resampling architectures with replacement.
+
+    Resamples on which the statistic is NaN (constant scores) are left out; (NaN, NaN) where over half of them are.
+    """
+    count = len(proxy)
+    values = []
+    for _ in range(samples):
+        index = rng.integers(count, size=count)
+        values.append(statistic(proxy[index], truth[index]))
+    finite = np.array(values)[np.isfinite(values)]
+    if len(finite) * 2 < samples:
+        return math.nan, math.nan
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000) -> dict[str, float]:
+    """Everything a report says of one source, by name; `_low` and `_high` are the ends of a 95 % interval.
+
+    `top5`, `top10` and `top20` are the best 5 %, the best 10 % and the best 20 architectures by the proxy; with
+    `_by_truth`, by the truth. Where there are at most 20 architectures, the best 20 are all of them.
+    """
+    count = len(proxy)
+    sizes = {"top5": share(count, 5), "top10": share(count, 10), "top20": min(20, count)}
+    result: dict[str, float] = {"n": count}
+    for name, statistic in (("spearman", spearman), ("kendall", kendall)):
+        result[name] = statistic(proxy, truth)
+        result[f"{name}_low"], result[f"{name}_high"] = interval(statistic, proxy, truth, rng, samples)
+    for label, k in sizes.items():
+        result[f"{label}_k"] = k
+        for name, statistic in (("spearman", spearman), ("kendall", kendall)):
+            result[f"{name}_{label}"] = on_top(statistic, proxy, truth, k)
+            result[f"{name}_{label}_by_truth"] = on_top(statistic, proxy, truth, k, by_truth=True)
+        result[f"precision_{label}"] = precision(proxy, truth, k)
+    low, high = interval(lambda p, t: on_top(spearman, p, t, min(20, len(p))), proxy, truth, rng, samples)
+    result["spearman_top20_low"], result["spearman_top20_high"] = low, high
+    result["found"] = float(truth[top(proxy, 1)[0]])
+    result["regret"] = regret(proxy, truth)
+    result["regret_low"], result["regret_high"] = interval(regret, proxy, truth, rng, samples)
+    return result

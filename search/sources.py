@@ -1,0 +1,176 @@
+"""From the names a user gives to the sources of a ranking; missing proxy sets are built first."""
+
+import hashlib
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from proxyset.build import build, identity
+from proxyset.checkpoint import Checkpoint, check_writable
+from proxyset.config import say
+from proxyset.data import Dataset, ImageSet
+from proxyset.methods import METHODS, Method
+from proxyset.progress import ProgressLine, duration
+from proxyset.proxy import ProxySet
+from proxyset.settings import InputError, RunError, nearest
+from search.settings import Run
+from search.trial import Source
+
+STORE = Path("proxysets")
+CHECKPOINT_EVERY = 10  # iterations
+TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A proxy set that a source needs: its file, and how to build it where that is absent (None: the user's file)."""
+
+    name: str
+    path: Path
+    method: Method | None = None
+
+    @property
+    def missing(self) -> bool:
+        return not self.path.exists()
+
+
+def plan_proxies(command: Run, dataset: Dataset, device: torch.device) -> list[Plan]:
+    """The proxy sets that `command.proxy` names, in order.
+
+    Raises:
+        InputError: an unknown name, settings that no method can work with, or a missing set under --no-build.
+    """
+    plans = [_plan(name, command, dataset, device) for name in command.proxy if name not in (EARLY, TRUTH)]
+    names = [plan.name for plan in plans]
+    if len(set(command.proxy)) < len(command.proxy) or len(set(names)) < len(names):
+        raise InputError(f"--proxy names something twice: {' '.join(command.proxy)}")
+    missing = [plan for plan in plans if plan.missing]
+    if missing and not command.build:
+        raise InputError(f"{str(missing[0].path)!r} does not exist; to build it: {_build_command(missing[0], command)}")
+    return plans
+
+
+def _plan(name: str, command: Run, dataset: Dataset, device: torch.device) -> Plan:
+    if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise InputError(f"no proxy set at {name!r}: no such file")
+        return Plan(Path(name).stem, Path(name))
+    if name not in METHODS:
+        known = [*METHODS, EARLY, TRUTH]
+        raise InputError(f"unknown proxy {name!r}: {nearest(name, known)} (or a .safetensors file)")
+    fields = METHODS[name].model_fields
+    own = {"iterations": command.iterations, "net": command.condense_net}
+    method = METHODS[name](**{key: value for key, value in own.items() if key in fields})
+    method.check(dataset.train, dataset.spec, command.ipc)
+    facts = identity(dataset, method, command.ipc, command.seed, device)
+    return Plan(name, _file(facts, dataset.spec.name), method)
+
+
+def _file(facts: dict[str, Any], dataset: str) -> Path:
+    """Where a proxy set with this identity lies: under the name `proxyset build` gives it if that one is of the same
+    identity, otherwise under a name with a hash of it, so that sets built with other settings stay apart.
+    """
+    facts = json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
+    stem = f"{dataset}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
+    plain = STORE / f"{stem}.safetensors"
+    if plain.exists():
+        found = ProxySet.load(plain).provenance
+        if all(found.get(key) == value for key, value in facts.items()):
+            return plain
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    return STORE / f"{stem}-{digest}.safetensors"
+
+
+def _build_command(plan: Plan, command: Run) -> str:
+    """The command line that builds a missing proxy set."""
+    assert plan.method is not None
+    data = {name: getattr(command, name) for name in ("dataset", "size", "channels", "flip", "test_fraction")}
+    flags = ["proxyset", "build", "--method", plan.method.name, "--ipc", str(command.ipc), "--seed", str(command.seed)]
+    for name, value in (data | plan.method.model_dump(exclude_defaults=True)).items():
+        if value is not None and value is not False and value is not True:
+            flags += [f"--{name.replace('_', '-')}", str(value)]
+    flags += [] if command.flip is None else ["--flip", str(command.flip)]
+    return shlex.join([*flags, "--data-root", str(command.data_root), "--out", str(plan.path)])
+
+
+def announce(plans: list[Plan], command: Run, dataset: Dataset, device: torch.device) -> None:
+    """Say what will be built, and how long it should take."""
+    for plan in plans:
+        if plan.missing and plan.method is not None:
+            estimate = plan.method.estimate(dataset.train, dataset.spec, command.ipc, device)
+            time = f", estimated: {duration(estimate.seconds)}" if estimate.seconds >= 1 else ""
+            say(f"to build first: {plan.name}, {command.ipc} images per class, as {plan.path}{time}")
+
+
+def provide(plan: Plan, command: Run, dataset: Dataset, device: torch.device) -> ProxySet:
+    """The proxy set of a plan, built now if it is missing; an interrupted build goes on where it stopped.
+
+    Raises:
+        InputError: it was made from other data, or is not whole.
+        RunError: building failed.
+    """
+    if plan.missing and plan.method is not None:
+        return _build(plan, plan.method, command, dataset, device)
+    proxy = ProxySet.load(plan.path)
+    if proxy.provenance.get("dataset", {}).get("sha256") != dataset.train.sha256():
+        source = proxy.provenance.get("dataset", {})
+        raise InputError(
+            f"{str(plan.path)!r} was made from other data than {dataset.spec.name} "
+            f"({source.get('source')}, size {source.get('size')}): name its data with --dataset and --size"
+        )
+    return proxy
+
+
+def _build(plan: Plan, method: Method, command: Run, dataset: Dataset, device: torch.device) -> ProxySet:
+    check_writable(plan.path.parent)
+    every = CHECKPOINT_EVERY * method.steps(command.ipc)
+    facts = identity(dataset, method, command.ipc, command.seed, device)
+    checkpoint = Checkpoint(plan.path.with_suffix(".checkpoint"), every, facts)
+    line = ProgressLine(plan.path.stem)
+    try:
+        proxy = build(
+            dataset, method, command.ipc, seed=command.seed, device=device, progress=line, checkpoint=checkpoint
+        )
+    except RunError as error:
+        raise RunError(f"{error} ({checkpoint.path})") from None
+    except KeyboardInterrupt:
+        checkpoint.write()
+        raise
+    finally:
+        line.close()
+    proxy.save(plan.path)
+    checkpoint.remove()
+    say(f"{plan.path}: built in {duration(proxy.provenance['seconds'])}")
+    return proxy
+
+
+def make_sources(
+    command: Run, dataset: Dataset, proxies: dict[str, tuple[Plan, ProxySet]]
+) -> tuple[dict[str, Source], dict[str, ImageSet]]:
+    """Every source of a ranking by its name, the truth included, and the images of the proxy sets."""
+    sources = {}
+    whole = len(dataset.train)
+    size = next((len(proxy.data) for _, proxy in proxies.values()), command.ipc * dataset.spec.classes)
+    for given in command.proxy:
+        if given == EARLY:
+            batch = min(command.batch_size, size)
+            batches = math.ceil(size / batch)
+            images = min(whole, command.epochs * size)
+            sources[EARLY] = Source(EARLY, "early-stop", images, batch=batch, batches=batches)
+        elif given == TRUTH:
+            sources[AGAIN] = Source(AGAIN, "whole", whole)
+        else:
+            plan, proxy = proxies[given]
+            seconds = float(proxy.provenance.get("seconds", 0.0))
+            sha, file = proxy.data.sha256(), str(plan.path)
+            sources[plan.name] = Source(plan.name, "proxy", len(proxy.data), seconds, sha256=sha, file=file)
+    if command.free:
+        sources["params"] = Source("params", "params")
+        sources["jacobian"] = Source("jacobian", "jacobian", min(whole, 128))
+    sources[TRUTH] = Source(TRUTH, "whole", whole)
+    return sources, {plan.name: proxy.data for plan, proxy in proxies.values()}
