@@ -186,16 +186,19 @@ def test_schedule_follows_its_rule_for_any_other_ipc() -> None:
     assert DSA(inner_steps=4, net_epochs=0).schedule(10) == (4, 0)
 
 
+def recorded(name: str, work: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    def spy(run: _Run, *arguments: Any) -> Any:
+        calls.append(name)
+        return work(run, *arguments)
+
+    return spy
+
+
 def test_steps_networks_and_trainings_follow_algorithm_1(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """K fresh networks, K·T image updates, and T − 1 network trainings each: none after the last inner step."""
     calls: list[str] = []
     for name in ("new_network", "update_images", "update_network"):
-
-        def spy(run: _Run, *arguments: Any, name: str = name, work: Any = getattr(_Run, name)) -> Any:
-            calls.append(name)
-            return work(run, *arguments)
-
-        monkeypatch.setattr(_Run, name, spy)
+        monkeypatch.setattr(_Run, name, recorded(name, getattr(_Run, name), calls))
     progress: list[tuple[int, int]] = []
     method = DSA(**SMALL | {"inner_steps": 3})
     condense(method, tiny, progress=lambda done, total, loss=None: progress.append((done, total)))
@@ -298,7 +301,7 @@ def test_a_loss_or_a_step_that_is_not_finite_stops_with_the_last_good_state_kept
     path = tmp_path / "run.checkpoint"
     checkpoint = Checkpoint(path, 1000, {})
     method = DC(**SMALL | {"iterations": 50, "net": net, "distance": distance}, lr_img=lr)
-    with pytest.raises(RunError, match="the loss became (nan|inf).*last good state is kept") as raised:
+    with pytest.raises(RunError, match=r"the loss became (nan|inf).*last good state is kept") as raised:
         condense(method, tiny, checkpoint=checkpoint)
     assert "\n" not in str(raised.value)
     if path.exists():  # not where the very first step failed
