@@ -46,11 +46,12 @@ def _to_folder(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     check_writable(path)
     counts = [0] * proxy.spec.classes
     width = len(str(proxy.spec.classes - 1))
-    ordered = list(proxy.spec.class_names) == sorted(proxy.spec.class_names)
+    names = [name.replace("/", "-") for name in proxy.spec.class_names]
+    ordered = names == sorted(set(names)) and not any(name.startswith(".") for name in names)
     for image, label in zip(pixels, proxy.data.labels.tolist(), strict=True):
-        name = proxy.spec.class_names[label].replace("/", "-")
-        # Folders are read back in alphabetical order; a number in front keeps the labels where that would change them.
-        folder = name if ordered else f"{label:0{width}d}-{name}"
+        # Folders are read back in alphabetical order and hidden ones are not; a number in front keeps the labels where
+        # that would change them.
+        folder = names[label] if ordered else f"{label:0{width}d}-{names[label]}"
         write_atomic(path / "train" / folder / f"{counts[label]:04d}.png", _png(image))
         counts[label] += 1
 
