@@ -173,7 +173,7 @@ def test_a_checkpoint_of_other_work_is_refused(name: str, tiny: Dataset, tmp_pat
     condense(name, tiny, checkpoint=checkpoint)
     if not path.exists():
         pytest.skip("done in one step")
-    with pytest.raises(InputError, match="of other work .different: seed"):
+    with pytest.raises(InputError, match=r"of other work \(different: seed"):
         condense(name, tiny, checkpoint=Checkpoint(path, 1, {"seed": 1}))
 
 

@@ -1,6 +1,7 @@
 """The training loop: its schedule, its updates against plain SGD, its augmentation, and going on after a stop."""
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def make_net(name: str = "mlp", seed: int = 0) -> nn.Module:
 
 
 def test_updates_agree_with_sgd_written_plainly(tiny: Dataset) -> None:
-    """v ← m·v + g + d·θ, θ ← θ − lr·v, with the learning rate of the epoch; whole-set batches, so order is no matter."""
+    """v ← m·v + g + d·θ, θ ← θ − lr·v, with the epoch's learning rate; one batch, so order is no matter."""
     net = make_net()
     plain = copy.deepcopy(net)
     fit(
@@ -70,7 +71,7 @@ def test_every_epoch_sees_every_image_once_in_a_new_order(tiny: Dataset) -> None
         on_epoch=done.append,
     )
     assert sizes == [16, 16, 4] * 2
-    first, second = sum(seen[:3], []), sum(seen[3:], [])
+    first, second = ([*itertools.chain(*part)] for part in (seen[:3], seen[3:]))
     assert sorted(first) == sorted(second) == list(range(36))
     assert first != second
     assert done == [1, 2]

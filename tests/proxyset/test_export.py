@@ -1,0 +1,123 @@
+"""What is exported loads back as a dataset: same pixels, same labels, same names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from proxyset.data import Dataset, DatasetSpec, ImageSet, load, normalise, to_pixels
+from proxyset.export import FORMATS, export
+from proxyset.proxy import ProxySet
+from proxyset.settings import InputError
+
+
+def make_proxy(channels: int = 1, names: tuple[str, ...] = ("cat", "dog", "emu"), noise: bool = False) -> ProxySet:
+    generator = torch.Generator().manual_seed(0)
+    spec = DatasetSpec("tiny", channels, 8, names, (0.4,) * channels, (0.3,) * channels)
+    shape = (2 * len(names), channels, 8, 8)
+    pixels = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+    images = torch.randn(shape, generator=generator) if noise else normalise(pixels, spec)
+    return ProxySet(ImageSet(images, torch.arange(len(names)).repeat_interleave(2)), spec)
+
+
+def place(folder: Path, form: str) -> Path:
+    return folder / ("set.npz" if form == "npz" else "set")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_exported_pixels_load_back_exactly(form: str, channels: int, tmp_path: Path) -> None:
+    proxy = make_proxy(channels)
+    clipped = export(proxy, place(tmp_path, form), form)
+    assert clipped == 0
+    found = load(place(tmp_path, form))
+    assert torch.equal(found.train.images, to_pixels(proxy.data.images, proxy.spec))
+    assert torch.equal(found.train.labels, proxy.data.labels)
+    assert found.spec.class_names == proxy.spec.class_names
+    assert len(found.test) == 0  # all of it is training data, none is split off
+    assert (found.spec.channels, found.spec.size) == (channels, 8)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        tuple(str(label) for label in range(11)),  # "10" sorts before "2"
+        ("zebra", "ape", "cat"),
+        ("a-z", "a/b", "b"),  # a slash cannot be in a file's name, and what replaces it sorts elsewhere
+        ("a-b", "a/b", "c"),
+        ("..", ".hidden", "plain"),
+        ("other", "same", "same"),
+        ("with space", "ünïcode", "日本"),
+    ],
+)
+def test_labels_survive_whatever_the_classes_are_called(form: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    proxy = make_proxy(names=names)
+    folder = tmp_path / "here"
+    export(proxy, place(folder, form), form)
+    found = load(place(folder, form))
+    assert torch.equal(found.train.images, to_pixels(proxy.data.images, proxy.spec))
+    assert torch.equal(found.train.labels, proxy.data.labels)
+    if form != "folder":
+        assert found.spec.class_names == names
+    assert [entry.name for entry in tmp_path.iterdir()] == ["here"]
+
+
+def test_values_outside_the_range_of_pixels_are_clipped_and_counted(tmp_path: Path) -> None:
+    proxy = make_proxy(noise=True)
+    clipped = export(proxy, tmp_path / "set.npz", "npz")
+    values = proxy.data.images * 0.3 + 0.4
+    outside = (values < -0.5 / 255) | (values > 1 + 0.5 / 255)
+    assert clipped == pytest.approx(outside.double().mean().item())
+    assert 0.05 < clipped < 0.2
+    pixels = load(tmp_path / "set.npz").train.images
+    assert pixels[values < 0].max() == 0
+    assert pixels[values > 1].min() == 255
+
+
+def test_npz_also_holds_the_exact_values(tmp_path: Path) -> None:
+    proxy = make_proxy(noise=True)
+    export(proxy, tmp_path / "set.npz", "npz")
+    with np.load(tmp_path / "set.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["normalised"], proxy.data.images.numpy())
+        np.testing.assert_allclose(arrays["mean"], proxy.spec.mean)
+        assert arrays["class_names"].tolist() == ["cat", "dog", "emu"]
+
+
+def test_folder_and_parquet_open_in_other_tools(tmp_path: Path) -> None:
+    import pandas
+    from PIL import Image
+
+    proxy = make_proxy(3)
+    export(proxy, tmp_path / "folder", "folder")
+    export(proxy, tmp_path / "parquet", "parquet")
+    with Image.open(tmp_path / "folder" / "train" / "dog" / "0001.png") as image:
+        array = np.asarray(image)
+    expected = to_pixels(proxy.data.images, proxy.spec)[3].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(array, expected)
+    frame = pandas.read_parquet(tmp_path / "parquet" / "train.parquet")
+    assert frame["label"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert frame["image"][0]["bytes"].startswith(b"\x89PNG")
+
+
+def test_uint8_images_round_trip_through_normalised_space(make_dataset: Callable[..., Dataset]) -> None:
+    for value in range(256):
+        spec = DatasetSpec("x", 1, 1, ("a",), (0.1307,), (0.3081,))
+        pixel = torch.full((1, 1, 1, 1), value, dtype=torch.uint8)
+        assert to_pixels(normalise(pixel, spec), spec).item() == value
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_place_that_cannot_be_written_is_refused(form: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        export(make_proxy(), place(tmp_path / "file", form), form)
+
+
+def test_an_unknown_format_is_an_error(tmp_path: Path) -> None:
+    unknown: Any = "csv"
+    with pytest.raises(KeyError):
+        export(make_proxy(), tmp_path / "x", unknown)

@@ -1,0 +1,147 @@
+"""The artefact: exact round trip, and every damaged, tampered or foreign file refused in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from proxyset.data import Dataset, DatasetSpec, ImageSet
+from proxyset.proxy import FORMAT, ProxyDataset, ProxySet
+from proxyset.settings import InputError
+
+
+@pytest.fixture
+def proxy() -> ProxySet:
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    spec = DatasetSpec("tiny", 1, 8, ("naïve", "b/c"), (0.1307,), (0.3081,), False)
+    provenance = {"method": "dsa", "settings": {"lr": 0.1, "net": None}, "seed": 3, "scores": []}
+    return ProxySet(ImageSet(images, torch.tensor([0, 0, 1, 1])), spec, provenance)
+
+
+def test_a_saved_set_comes_back_exactly(proxy: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "set.safetensors"
+    proxy.save(path)
+    found = ProxySet.load(str(path))
+    assert torch.equal(found.data.images, proxy.data.images)
+    assert torch.equal(found.data.labels, proxy.data.labels)
+    assert found.spec == proxy.spec
+    assert found.provenance == proxy.provenance
+    assert found.ipc == 2
+
+
+def test_the_same_set_is_the_same_bytes_of_tensors(proxy: ProxySet, tmp_path: Path) -> None:
+    """safetensors writes its metadata's keys in any order, so only what follows the header is compared."""
+    payloads = []
+    for name in ("a", "b"):
+        proxy.save(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        payloads.append(data[8 + int.from_bytes(data[:8], "little") :])
+    assert payloads[0] == payloads[1]
+    assert len(payloads[0]) == proxy.data.images.numel() * 4 + proxy.data.labels.numel() * 8
+
+
+def test_the_file_is_plain_safetensors_with_json_that_others_can_read(proxy: ProxySet, tmp_path: Path) -> None:
+    proxy.save(tmp_path / "set.safetensors")
+    tensors = safetensors.torch.load_file(tmp_path / "set.safetensors")
+    assert set(tensors) == {"images", "labels"}
+    with safetensors.safe_open(tmp_path / "set.safetensors", "np") as file:
+        header = json.loads(file.metadata()["proxyset"])
+        np.testing.assert_array_equal(file.get_tensor("images"), proxy.data.images.numpy())
+    assert header["provenance"]["method"] == "dsa"
+    assert header["spec"]["class_names"] == ["naïve", "b/c"]
+
+
+def test_views_are_saved_as_what_they_show(proxy: ProxySet, tmp_path: Path) -> None:
+    """Not contiguous: a slice, or NHWC memory."""
+    images = proxy.data.images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    ProxySet(ImageSet(images, proxy.data.labels), proxy.spec).save(tmp_path / "set")
+    assert torch.equal(ProxySet.load(tmp_path / "set").data.images, proxy.data.images)
+
+
+def test_every_changed_byte_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    proxy.save(path)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x01]) + whole[position + 1 :])
+        with pytest.raises(InputError) as raised:
+            ProxySet.load(path)
+        assert "set.safetensors" in str(raised.value), f"byte {position} of {len(whole)}"
+        assert "\n" not in str(raised.value)
+
+
+def test_every_truncation_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    proxy.save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 13):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="set.safetensors"):
+            ProxySet.load(path)
+
+
+def rewrite(path: Path, header: Any, tensors: dict[str, torch.Tensor] | None = None) -> None:
+    tensors = tensors or {"images": torch.zeros(2, 1, 8, 8), "labels": torch.tensor([0, 1])}
+    text = header if isinstance(header, str) else json.dumps(header)
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"proxyset": text, "sha256": "0"}))
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"format": FORMAT + 1}, "upgrade proxyset"),
+        ({"format": FORMAT}, "damaged header"),
+        ({"format": FORMAT, "spec": {"name": "x"}}, "damaged header"),
+        ({"format": FORMAT, "spec": {"no": 1}, "provenance": {}}, "damaged header"),
+        ({"format": "new"}, "damaged header"),
+        ([], "damaged header"),
+        ("not json", "damaged header"),
+    ],
+)
+def test_damaged_and_newer_headers_are_refused(header: Any, words: str, tmp_path: Path) -> None:
+    rewrite(tmp_path / "set.safetensors", header)
+    with pytest.raises(InputError, match=rf"set\.safetensors.*{words}"):
+        ProxySet.load(tmp_path / "set.safetensors")
+
+
+def test_foreign_files_are_refused(proxy: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    with pytest.raises(InputError, match="no such file"):
+        ProxySet.load(path)
+    with pytest.raises(InputError, match="no such file"):
+        ProxySet.load(tmp_path)
+    path.write_text("some text")
+    with pytest.raises(InputError, match="not a whole .safetensors file"):
+        ProxySet.load(path)
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, path)  # a network's weights, say
+    with pytest.raises(InputError, match="not a proxy set"):
+        ProxySet.load(path)
+
+
+def test_scores_are_added_in_a_copy(proxy: ProxySet) -> None:
+    score = {"net": "mlp", "seed": 0, "protocol": {"epochs": 1}, "accuracies": [0.5], "seconds": 1.0}
+    other = score | {"seed": 1}
+    scored = proxy.with_scores([score]).with_scores([other])
+    assert proxy.provenance["scores"] == []
+    assert scored.provenance["scores"] == [score, other]
+
+
+def test_as_a_torch_dataset(proxy: ProxySet) -> None:
+    dataset = ProxyDataset(proxy)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=3, generator=torch.Generator())
+    batches = list(loader)
+    assert len(dataset) == 4
+    assert torch.equal(torch.cat([images for images, _ in batches]), proxy.data.images)
+    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_set_with_values_that_are_no_numbers_is_refused(bad: float, tiny: Dataset) -> None:
+    images = torch.zeros(2, 1, 8, 8)
+    images[1, 0, 3, 3] = bad
+    with pytest.raises(InputError, match="NaN or infinite"):
+        ImageSet(images, torch.tensor([0, 1]))
