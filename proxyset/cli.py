@@ -166,7 +166,8 @@ def _build_one(
     try:
         proxy = build(dataset, method, command.ipc, seed=seed, device=device, progress=line, checkpoint=checkpoint)
     except RunError as error:
-        raise RunError(f"{error} ({checkpoint.path})") from None
+        where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
+        raise RunError(f"{error}{where}") from None
     except KeyboardInterrupt:
         line.close()
         checkpoint.write()

@@ -89,13 +89,14 @@ def extract(command: Command, settings: type[S]) -> S:
 
 
 def peek(argv: Sequence[str], name: str) -> str | None:
-    """The value of one flag, before the command line is understood."""
+    """The value of one flag, before the command line is understood; of several the last, as the parser has it."""
+    value = None
     for position, argument in enumerate(argv):
         if argument == f"--{name}" and position + 1 < len(argv):
-            return argv[position + 1]
-        if argument.startswith(f"--{name}="):
-            return argument.split("=", 1)[1]
-    return None
+            value = argv[position + 1]
+        elif argument.startswith(f"--{name}="):
+            value = argument.split("=", 1)[1]
+    return value
 
 
 def read_yaml(path: str | None, model: type[Command] | None = None) -> dict[str, Any]:

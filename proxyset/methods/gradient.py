@@ -110,9 +110,10 @@ class DC(Method):
             if not loss < float("inf"):
                 if checkpoint is not None:
                     checkpoint.write()
+                kept = "; the last good state is kept" if checkpoint is not None and checkpoint.step else ""
                 raise RunError(
-                    f"the loss became {loss} at iteration {step // steps}, inner step {t}: lower --lr-img or --lr-net; "
-                    "the last good state is kept"
+                    f"the loss became {loss} at iteration {step // steps}, inner step {t}: "
+                    f"lower --lr-img or --lr-net{kept}"
                 )
             if t < steps - 1:  # the last update of θ would be thrown away
                 run.update_network(epochs)  # θ_{t+1} ← sgd(L(θ_t, A(S)))
