@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,21 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @classmethod
-    def create(cls, path: Path, command: Run) -> "RunFolder":
-        """A new folder, or an emptied one with --force.
+    def check_free(self, force: bool) -> None:
+        """Raise `InputError` if a new run cannot have this folder."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not (self.path / CONFIG).exists():
+                raise InputError(f"{str(self.path)!r} exists and is no search run: --out names another place")
+            if not force:
+                again = f"search run --resume {shlex.quote(str(self.path))}"
+                raise InputError(f"{str(self.path)!r} exists: {again} goes on, --force starts over, --out renames")
+        check_writable(self.path.parent)
 
-        Raises:
-            InputError: there is already something, or nothing can be written there.
-        """
-        folder = cls(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not (path / CONFIG).exists():
-                raise InputError(f"{str(path)!r} exists and is no search run: --out names another place")
-            if not command.force:
-                again = f"search run --resume {path}"
-                raise InputError(f"{str(path)!r} exists: {again} goes on with it, --force starts over, --out renames")
-            for name in (PLAN, SOURCES, ROWS, SUMMARY):
-                (path / name).unlink(missing_ok=True)
-        check_writable(path)
-        folder.write(CONFIG, stored(command))
-        return folder
+    def create(self, command: Run) -> None:
+        """Begin a run here; what an earlier one left is removed."""
+        for name in (PLAN, SOURCES, ROWS, SUMMARY):
+            (self.path / name).unlink(missing_ok=True)
+        self.write(CONFIG, stored(command))
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

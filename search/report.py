@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from proxyset.checkpoint import check_writable, write_atomic
+from proxyset.config import say
 from proxyset.progress import duration
-from proxyset.settings import RunError
-from search.folder import SOURCES, SUMMARY, RunFolder, stored
+from proxyset.settings import InputError, RunError
+from search.folder import PLAN, SOURCES, SUMMARY, RunFolder, stored
+from search.plot import save_pictures
 from search.rank import spearman, summarise
-from search.sources import AGAIN, TRUTH
+from search.sources import AGAIN, FREE, TRUTH
 from search.trial import Row
 
 WIDTH = 120  # of the tables where there is no terminal to fit
@@ -25,48 +27,61 @@ COLUMNS += ["parameters", "score", "accuracy", "seconds", "error"]
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
-    """The rows as a table, ordered by source, repeat and name of the architecture as they came first."""
+    """The rows as a table."""
     return pd.DataFrame(rows, columns=COLUMNS).astype({"score": float, "accuracy": float, "seconds": float})
 
 
-def mean_scores(rows: list[Row], repeats: int | None = None) -> dict[str, "pd.Series[float]"]:
-    """For each source the mean score of each architecture over its (first `repeats`) repeats; failed ones left out."""
+def mean_scores(rows: list[Row], names: list[str], repeats: int | None = None) -> dict[str, "pd.Series[float]"]:
+    """For each source the mean score of each architecture over its (first `repeats`) repeats, in the order of `names`;
+    those that failed are left out.
+    """
     table = frame(rows).dropna(subset=["score"])
     if repeats is not None:
         table = table[table["repeat"] < repeats]
-    return {str(name): own.groupby("name", sort=False)["score"].mean() for name, own in table.groupby("source")}
+    means = {str(name): own.groupby("name")["score"].mean() for name, own in table.groupby("source")}
+    return {name: scores.reindex(names).dropna() for name, scores in means.items()}
 
 
-def report(folder: RunFolder, out: Path) -> dict[str, Any]:
-    """Print the tables and write results.parquet, results.csv, summary.json and the pictures to `out`.
+def report(folder: RunFolder, out: Path, as_json: bool = False) -> None:
+    """Write results.parquet, results.csv, summary.json and the pictures to `out`; print the tables.
+
+    With `as_json` stdout gets the summary as JSON, and the tables go to stderr.
 
     Raises:
-        RunError: no trial succeeded.
+        InputError: there is no finished trial yet.
+        RunError: no training succeeded.
     """
     check_writable(out)
     rows = folder.rows()
+    if not rows:
+        raise InputError(f"{str(folder.path)!r} has no finished trial yet: search run --resume {folder.path}")
     table = frame(rows)
     buffer = io.BytesIO()
     table.to_parquet(buffer)
     write_atomic(out / "results.parquet", buffer.getvalue())
     write_atomic(out / "results.csv", table.to_csv(index=False).encode())
-    failed = table[table["error"].notna()]
-    if len(rows) and len(failed) == len(rows):
-        raise RunError(f"every trial failed, the first with: {failed['error'].iloc[0]}")
-    summary = summarise_run(folder, rows)
-    write_atomic(out / SUMMARY, (_json(summary) + "\n").encode())
-    print_summary(summary)
-    return summary
+    trained = table[~table["source"].isin(FREE)]
+    if len(trained) and trained["error"].notna().all():
+        raise RunError(f"every training failed, the first with: {trained['error'].iloc[0]}")
+    scores = mean_scores(rows, folder.read(PLAN)["names"])
+    summary = summarise_run(folder, rows, scores)
+    text = json.dumps(_plain(summary), indent=1)
+    write_atomic(out / SUMMARY, (text + "\n").encode())
+    print_summary(summary, Console(stderr=as_json))
+    if as_json:
+        print(text)
+    for path in save_pictures(scores, table, summary, out):
+        say(str(path))
 
 
-def summarise_run(folder: RunFolder, rows: list[Row]) -> dict[str, Any]:
+def summarise_run(folder: RunFolder, rows: list[Row], scores: dict[str, "pd.Series[float]"]) -> dict[str, Any]:
     """Per source how its ranking agrees with the truth, what it took, and the best network it found."""
     settings = folder.settings()
     sources = folder.read(SOURCES) or {}
-    scores = mean_scores(rows)
+    names = folder.read(PLAN)["names"]
     truth = scores.get(TRUTH, pd.Series(dtype=float))
     table = frame(rows)
-    result: dict[str, Any] = {"settings": stored(settings), "architectures": int(table["name"].nunique())}
+    result: dict[str, Any] = {"settings": stored(settings), "architectures": len(names)}
     result["truth"] = {"n": len(truth)} | _best(truth, len(truth), truth)
     result["sources"] = {}
     for name, source in sources.items():
@@ -87,7 +102,7 @@ def summarise_run(folder: RunFolder, rows: list[Row]) -> dict[str, Any]:
                 facts["promoted"] = _best(scores[name], settings.promote, truth)
         result["sources"][name] = facts
     if AGAIN in sources:
-        result["ceiling"] = [_ceiling(rows, repeats) for repeats in range(1, settings.repeats + 1)]
+        result["ceiling"] = [_ceiling(rows, names, repeats) for repeats in range(1, settings.repeats + 1)]
     result["errors"] = table[table["error"].notna()][["source", "name", "error"]].to_dict("records")
     return result
 
@@ -99,18 +114,17 @@ def _best(scores: "pd.Series[float]", k: int, truth: "pd.Series[float]") -> dict
     return {"best": str(known.idxmax()), "accuracy": float(known.max())} if len(known) else {}
 
 
-def _ceiling(rows: list[Row], repeats: int) -> dict[str, float]:
+def _ceiling(rows: list[Row], names: list[str], repeats: int) -> dict[str, float]:
     """How well the whole set under another seed ranks as the whole set does, each by the mean of `repeats`."""
-    scores = mean_scores(rows, repeats)
+    scores = mean_scores(rows, names, repeats)
     if AGAIN not in scores or TRUTH not in scores:
         return {"repeats": repeats, "spearman": float("nan")}
     both = scores[AGAIN].index.intersection(scores[TRUTH].index)
     return {"repeats": repeats, "spearman": spearman(scores[AGAIN][both].to_numpy(), scores[TRUTH][both].to_numpy())}
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    """The tables on stdout."""
-    console = Console()
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """The tables, and what to know when reading them."""
     if not console.is_terminal:
         console.width = WIDTH
     console.print(_agreement(summary))
@@ -121,6 +135,10 @@ def print_summary(summary: dict[str, Any]) -> None:
 
 def _notes(summary: dict[str, Any]) -> list[str]:
     notes = []
+    for name, facts in summary["sources"].items():
+        if facts.get("promoted"):
+            best, k = facts["promoted"], summary["settings"]["promote"]
+            notes.append(f"best of {name}'s top {k} on the whole set: {best['best']}, {_percent(best['accuracy'])} %")
     if "best" in summary["truth"]:
         notes.append(f"best on the whole set: {summary['truth']['best']}, {_percent(summary['truth']['accuracy'])} %")
     if len(summary.get("ceiling", [])) > 1:
@@ -161,15 +179,12 @@ def _agreement(summary: dict[str, Any]) -> Table:
 
 def _choices(summary: dict[str, Any]) -> Table:
     """A row per source: how good its choice is, and what the ranking cost."""
-    truth, promoted = summary["truth"], summary["settings"]["promote"]
+    truth = summary["truth"]
     k20 = next((facts["top20_k"] for facts in summary["sources"].values() if "top20_k" in facts), "?")
     table = Table(title="its choice, and what it took")
     _columns(table, "ranked by", "accuracy %", "regret", f"precision@{k20}", "images", "building", "trials")
-    if promoted:
-        table.add_column(f"best of its top {promoted}, on the whole set")
     for name, facts in summary["sources"].items():
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
-        best = facts.get("promoted", {})
         table.add_row(
             name,
             _percent(truth.get("accuracy") if name == TRUTH else facts.get("found")),
@@ -178,7 +193,6 @@ def _choices(summary: dict[str, Any]) -> Table:
             f"{facts['images']:,}",
             duration(facts["build_seconds"]),
             f"{duration(facts['trial_seconds'])} ({facts['trials']}{failed})",
-            *([f"{best['best']} {_percent(best['accuracy'])} %" if best else ""] if promoted else []),
         )
     return table
 
@@ -203,12 +217,8 @@ def _percent(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{100 * value:.1f}"
 
 
-def _json(value: Any) -> str:
-    """JSON, in which NaN has no place: null."""
-    return json.dumps(_plain(value), indent=1)
-
-
 def _plain(value: Any) -> Any:
+    """For JSON, in which NaN has no place: None."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,12 +1,13 @@
 """One search from its settings to its report: choose, build, train, rank."""
 
-import json
+import os
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import tyro
 from pydantic import Field
@@ -20,7 +21,7 @@ from proxyset.settings import InputError
 from search.folder import CONFIG, PLAN, SOURCES, RunFolder, check_same
 from search.report import mean_scores, report
 from search.settings import DataChoice, Execution, Run, Training, part, resolve, truth_count
-from search.sources import TRUTH, announce, make_sources, plan_proxies, provide
+from search.sources import TRUTH, Plan, announce, make_sources, plan_proxies, provide
 from search.space import Candidate, fitting, load_space, space_720, stratified
 from search.trial import Context, Job, Row, Workbench, pack
 
@@ -39,72 +40,76 @@ def report_command(argv: list[str]) -> None:
     if command.run == Path():
         raise InputError("no run given: search report RUN")
     folder = RunFolder.open(command.run)
-    summary = report(folder, command.out or folder.path)
-    if command.as_json:
-        print(json.dumps(summary))
+    report(folder, command.out or folder.path, command.as_json)
 
 
 def run_command(argv: list[str]) -> None:
-    command, folder = begin(argv)
+    command, folder, resumed = begin(argv)
     device = resolve_device(command.device)
-    try:
-        search(command, folder, device)
-    except KeyboardInterrupt:
-        say("")
-        raise KeyboardInterrupt(f"interrupted; to go on: search run --resume {shlex.quote(str(folder.path))}") from None
-    summary = report(folder, folder.path)
-    if command.as_json:
-        print(json.dumps(summary))
-
-
-def begin(argv: Sequence[str]) -> tuple[Run, RunFolder]:
-    """The settings, and the folder of a new run or of the one to go on with.
-
-    Raises:
-        InputError: bad settings, or others than those the resumed run began with.
-    """
-    resumed = peek(argv, "resume")
-    if resumed is None:
-        command = resolve(parse(Run, argv, "search run"))
-        first = Path(command.proxy[0]).stem
-        name = f"search-{Path(command.dataset).stem}-{first}-seed{command.seed}"
-        return command, RunFolder.create(command.out or RUNS / name, command)
-    folder = RunFolder.open(Path(resumed))
-    if peek(argv, "config") is not None:
-        raise InputError("--resume takes the settings of its run: leave out --config")
-    command = resolve(parse(Run, ["--config", str(folder.path / CONFIG), *argv], "search run"))
-    check_same(folder.settings(), command)
-    return command, folder
-
-
-def search(command: Run, folder: RunFolder, device: torch.device) -> None:
-    """Run every trial that has no row yet."""
-    choices = part(command, DataChoice).model_dump(exclude={"dataset"})
-    dataset = load(command.dataset, data_root=command.data_root, **choices)
+    dataset = load(command.dataset, data_root=command.data_root, **_data_choices(command))
     if not len(dataset.test):
         raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
     candidates = choose(command, dataset)
     plans = plan_proxies(command, dataset, device)
+    if not resumed:  # only now: what a user got wrong should leave nothing behind
+        folder.create(command)
+    try:
+        search(command, folder, dataset, candidates, plans, device)
+    except KeyboardInterrupt:
+        again = f"search run --resume {shlex.quote(str(folder.path))}"
+        raise KeyboardInterrupt(f"interrupted; to go on: {again}") from None
+    report(folder, folder.path, command.as_json)
+    say(f"{folder.path}")
+
+
+def begin(argv: Sequence[str]) -> tuple[Run, RunFolder, bool]:
+    """The settings, the run's folder, and whether it is one to go on with.
+
+    Raises:
+        InputError: bad settings, a folder that is taken, or other settings than those a resumed run began with.
+    """
+    resumed = peek(argv, "resume")
+    if resumed is None:
+        command = resolve(parse(Run, argv, "search run", pairs=True))
+        name = f"search-{Path(command.dataset).stem}-{Path(command.proxy[0]).stem}-seed{command.seed}"
+        folder = RunFolder(command.out or RUNS / name)
+        folder.check_free(command.force)
+        return command, folder, False
+    folder = RunFolder.open(Path(resumed))
+    if peek(argv, "config") is not None:
+        raise InputError("--resume takes the settings of its run: leave out --config")
+    command = resolve(parse(Run, ["--config", str(folder.path / CONFIG), *argv], "search run", pairs=True))
+    check_same(folder.settings(), command)
+    return command, folder, True
+
+
+def _data_choices(command: Run) -> dict[str, Any]:
+    return part(command, DataChoice).model_dump(exclude={"dataset"})
+
+
+def search(
+    command: Run,
+    folder: RunFolder,
+    dataset: Dataset,
+    candidates: list[Candidate],
+    plans: list[Plan],
+    device: torch.device,
+) -> None:
+    """Build the proxy sets that are missing and run every trial that has no row yet."""
     names = [candidate.name for candidate in candidates]
     folder.hold(PLAN, {"data": dataset.train.sha256(), "names": names}, "the data or the space")
     folder.mend()
     announce(plans, command, dataset, device)
-    proxies = {
-        given: (plan, provide(plan, command, dataset, device))
-        for given, plan in zip([p for p in command.proxy if p not in ("early-stop", "whole")], plans, strict=True)
-    }
-    sources, images = make_sources(command, dataset, proxies)
+    proxies = [(plan, provide(plan, command, dataset, device)) for plan in plans]
+    sources = make_sources(command, dataset, proxies)
     folder.hold(SOURCES, {name: asdict(source) for name, source in sources.items()}, "a proxy set")
-    sets = {name: pack(data) for name, data in images.items()}
+    sets = {plan.name: pack(proxy.data) for plan, proxy in proxies}
     sets |= {"train": pack(dataset.train), "test": pack(dataset.test)}
-    training = part(command, Training)
     by_name = {candidate.name: candidate for candidate in candidates}
-    context = Context(dataset.spec, training, command.seed, sets, sources, by_name)
-    started = time.monotonic()
+    context = Context(dataset.spec, part(command, Training), command.seed, sets, sources, by_name)
     run_jobs(first_jobs(command, context), context, command, folder, device)
     if command.promote:
         run_jobs(promoted_jobs(command, context, folder), context, command, folder, device)
-    say(f"trials took {duration(time.monotonic() - started)}")
 
 
 def choose(command: Run, dataset: Dataset) -> list[Candidate]:
@@ -138,12 +143,11 @@ def first_jobs(command: Run, context: Context) -> list[Job]:
 
 def promoted_jobs(command: Run, context: Context, folder: RunFolder) -> list[Job]:
     """Training on the whole set of what each source ranks highest."""
-    scores = mean_scores(folder.rows())
-    names = list(context.candidates)
+    scores = mean_scores(folder.rows(), list(context.candidates))
     best: dict[str, None] = {}
     for source in context.sources.values():
         if source.name != TRUTH and source.name in scores:
-            ranked = scores[source.name].reindex(names).dropna().sort_values(ascending=False, kind="stable")
+            ranked = scores[source.name].sort_values(ascending=False, kind="stable")
             best |= dict.fromkeys(ranked.index[: command.promote])
     return [Job(TRUTH, name, repeat) for repeat in range(command.repeats) for name in best]
 
@@ -173,8 +177,10 @@ def run_jobs(jobs: list[Job], context: Context, command: Run, folder: RunFolder,
         return
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
+    if command.address is None:
+        seconds, workers = estimate(left, context, command, device)
+        say(f"{len(left)} trials, {workers} at once, estimated: {duration(seconds)}")
     watch = Watch(folder, len(left))
-    watch.line(0, len(left))
     try:
         if command.workers == 0:
             bench = Workbench(context, device)
@@ -186,3 +192,20 @@ def run_jobs(jobs: list[Job], context: Context, command: Run, folder: RunFolder,
             run_trials(left, context, part(command, Execution), watch)
     finally:
         watch.line.close()
+
+
+def estimate(jobs: Sequence[Job], context: Context, command: Run, device: torch.device) -> tuple[float, int]:
+    """Seconds that the jobs will take on this machine, and how many run at once; from a few timed training steps."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = command.workers if command.workers is not None else max(1, cores // command.cpus_per_trial)
+    threads = torch.get_num_threads()
+    if workers:
+        torch.set_num_threads(command.cpus_per_trial)
+        device = torch.device("cuda" if command.gpus_per_trial else "cpu")
+    try:
+        bench = Workbench(context, device)
+        some = list(context.candidates.values())[:: max(1, len(context.candidates) // TIMED)]
+        each = float(np.mean([bench.seconds_per_image(candidate) for candidate in some]))
+    finally:
+        torch.set_num_threads(threads)
+    return sum(bench.images_seen(job) for job in jobs) * each / max(1, workers), max(1, workers)

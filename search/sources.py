@@ -13,17 +13,18 @@ import torch
 from proxyset.build import build, identity
 from proxyset.checkpoint import Checkpoint, check_writable
 from proxyset.config import say
-from proxyset.data import Dataset, ImageSet
+from proxyset.data import Dataset
 from proxyset.methods import METHODS, Method
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet
 from proxyset.settings import InputError, RunError, nearest
 from search.settings import Run
-from search.trial import Source
+from search.trial import JACOBIAN_IMAGES, Source
 
 STORE = Path("proxysets")
 CHECKPOINT_EVERY = 10  # iterations
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
+FREE = ("params", "jacobian")  # sources that train nothing
 
 
 @dataclass(frozen=True)
@@ -149,28 +150,24 @@ def _build(plan: Plan, method: Method, command: Run, dataset: Dataset, device: t
     return proxy
 
 
-def make_sources(
-    command: Run, dataset: Dataset, proxies: dict[str, tuple[Plan, ProxySet]]
-) -> tuple[dict[str, Source], dict[str, ImageSet]]:
-    """Every source of a ranking by its name, the truth included, and the images of the proxy sets."""
-    sources = {}
+def make_sources(command: Run, dataset: Dataset, proxies: list[tuple[Plan, ProxySet]]) -> dict[str, Source]:
+    """Every source of a ranking by its name; the truth comes last."""
     whole = len(dataset.train)
-    size = next((len(proxy.data) for _, proxy in proxies.values()), command.ipc * dataset.spec.classes)
-    for given in command.proxy:
-        if given == EARLY:
-            batch = min(command.batch_size, size)
-            batches = math.ceil(size / batch)
-            images = min(whole, command.epochs * size)
-            sources[EARLY] = Source(EARLY, "early-stop", images, batch=batch, batches=batches)
-        elif given == TRUTH:
-            sources[AGAIN] = Source(AGAIN, "whole", whole)
-        else:
-            plan, proxy = proxies[given]
-            seconds = float(proxy.provenance.get("seconds", 0.0))
-            sha, file = proxy.data.sha256(), str(plan.path)
-            sources[plan.name] = Source(plan.name, "proxy", len(proxy.data), seconds, sha256=sha, file=file)
+    size = len(proxies[0][1].data) if proxies else command.ipc * dataset.spec.classes
+    sources = []
+    for plan, proxy in proxies:
+        seconds = float(proxy.provenance.get("seconds", 0.0))
+        sha256, file = proxy.data.sha256(), str(plan.path)
+        sources.append(Source(plan.name, "proxy", len(proxy.data), seconds, sha256=sha256, file=file))
+    if EARLY in command.proxy:
+        batch = min(command.batch_size, size)
+        batches = math.ceil(size / batch)
+        images = min(whole, command.epochs * batch * batches)
+        sources.append(Source(EARLY, "early-stop", images, batch=batch, batches=batches))
     if command.free:
-        sources["params"] = Source("params", "params")
-        sources["jacobian"] = Source("jacobian", "jacobian", min(whole, 128))
-    sources[TRUTH] = Source(TRUTH, "whole", whole)
-    return sources, {plan.name: proxy.data for plan, proxy in proxies.values()}
+        sources.append(Source("params", "params"))
+        sources.append(Source("jacobian", "jacobian", min(whole, JACOBIAN_IMAGES)))
+    if TRUTH in command.proxy:
+        sources.append(Source(AGAIN, "whole", whole))
+    sources.append(Source(TRUTH, "whole", whole))
+    return {source.name: source for source in sources}

@@ -1,5 +1,6 @@
 """One trial: an architecture and a source to a score. Knows nothing of how trials are spread over machines."""
 
+import contextlib
 import math
 import time
 import warnings
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from proxyset.augment import operations
 from proxyset.data import DatasetSpec, ImageSet, normalise
+from proxyset.engine import synchronise
 from proxyset.seeds import make_generator
 from proxyset.train import accuracy, fit
 from search.settings import Training
@@ -22,6 +24,7 @@ Kind = Literal["proxy", "early-stop", "params", "jacobian", "whole"]
 Arrays = tuple[np.ndarray, np.ndarray]
 
 JACOBIAN_IMAGES = 128
+TIMED_IMAGES = 100
 EPSILON = 1e-5
 
 
@@ -116,6 +119,35 @@ class Workbench:
         if error is not None and self.device.type == "cuda":
             torch.cuda.empty_cache()
         return row_of(job, context, score, error, time.monotonic() - started)
+
+    def images_seen(self, job: Job) -> int:
+        """How many images a job trains on in all, epochs counted; what it costs."""
+        source, training = self.context.sources[job.source], self.context.training
+        if source.kind in ("params", "jacobian"):
+            return 0
+        if source.kind == "early-stop":
+            return training.epochs * source.batch * source.batches
+        epochs = training.whole_epochs if source.kind == "whole" else training.epochs
+        return (epochs or 0) * source.images
+
+    def seconds_per_image(self, candidate: Candidate) -> float:
+        """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
+        training, seconds = self.context.training, [0.0]
+        count = min(TIMED_IMAGES, training.batch_size, len(self.images("train")))
+
+        def order(generator: torch.Generator) -> Iterable[Tensor]:
+            return [torch.arange(count)]
+
+        def on_epoch(done: int) -> None:
+            synchronise(self.device)
+            seconds.append(time.monotonic())
+
+        generator = torch.Generator()
+        with contextlib.suppress(Exception):  # it will be a row with its error
+            net = candidate.build(self.context.spec, generator, self.device)
+            spec, data = self.context.spec, self.images("train")
+            fit(net, data, spec, epochs=2, lr=0.0, generator=generator, order=order, on_epoch=on_epoch)
+        return (seconds[2] - seconds[1]) / count if len(seconds) == 3 else 0.0
 
     def _score(self, source: Source, candidate: Candidate, job: Job) -> float:
         spec = self.context.spec
