@@ -55,6 +55,7 @@ class Build(DataChoice, Command):
 
 
 def build_command(argv: list[str]) -> None:
+    from proxyset.build import identity
     from proxyset.data import load
     from proxyset.engine import resolve_device
     from proxyset.methods import get_method
@@ -68,7 +69,12 @@ def build_command(argv: list[str]) -> None:
     dataset = load(command.dataset, data_root=command.data_root, **_choices(command))
     method.check(dataset.train, dataset.spec, command.ipc)
     paths = [_output(command, dataset.spec.name, seed) for seed in seeds]
-    todo = [_must_build(command, path) for path in paths]
+    if command.nets and not len(dataset.test):
+        raise InputError(f"{dataset.spec.name} has no test images to evaluate on: leave out --nets")
+    todo = [
+        _must_build(command, path, identity(dataset, method, command.ipc, seed, device))
+        for seed, path in zip(seeds, paths, strict=True)
+    ]
     _announce(command, dataset, method, device, sum(todo))
     for seed, path, build_it in zip(seeds, paths, todo, strict=True):
         if build_it:
@@ -105,18 +111,25 @@ def _checkpoint_path(path: Path) -> Path:
     return path.with_suffix(".checkpoint")
 
 
-def _must_build(command: Build, path: Path) -> bool:
-    """Whether there is work to do for `path`; an error where doing it could lose something."""
+def _must_build(command: Build, path: Path, work: dict[str, Any]) -> bool:
+    """Whether there is work to do for `path`; an error where doing it could lose something.
+
+    --resume keeps a finished set of the same work, --force replaces one of other work; to go on after an
+    interrupted --force takes both.
+    """
     from proxyset.checkpoint import check_writable
 
     check_writable(path.parent)
+    unfinished = _checkpoint_path(path).exists()
+    if command.resume and path.exists() and not unfinished:
+        facts = _load(path).provenance
+        if all(facts.get(key) == value for key, value in json.loads(json.dumps(work)).items()):
+            return False
     if command.force:
         return True
-    if path.exists():
-        if command.resume:
-            return False
+    if path.exists() and not (command.resume and unfinished):
         raise InputError(f"{str(path)!r} exists: --force replaces it, --out names another place")
-    if _checkpoint_path(path).exists() and not command.resume:
+    if unfinished and not command.resume:
         raise InputError(
             f"an unfinished run left {str(_checkpoint_path(path))!r}: --resume goes on, --force starts over"
         )
@@ -160,7 +173,7 @@ def _build_one(
 
     every = command.checkpoint_every * method.steps(command.ipc)
     checkpoint = Checkpoint(_checkpoint_path(path), every, identity(dataset, method, command.ipc, seed, device))
-    if command.force:
+    if command.force and not command.resume:
         checkpoint.remove()
     line = ProgressLine(path.stem)
     try:
@@ -171,7 +184,7 @@ def _build_one(
     except KeyboardInterrupt:
         line.close()
         checkpoint.write()
-        again = [*(argument for argument in argv if argument not in ("--force", "--resume")), "--resume"]
+        again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
         raise KeyboardInterrupt(
             f"interrupted, {checkpoint.step} steps are kept; to go on: proxyset build {shlex.join(again)}"
         ) from None
@@ -226,6 +239,8 @@ def eval_command(argv: list[str]) -> None:
 def _load(path: Path) -> ProxySet:
     from proxyset.proxy import ProxySet
 
+    if path == Path():
+        raise InputError("no proxy set given: name its .safetensors file")
     return ProxySet.load(path)
 
 
@@ -233,6 +248,9 @@ def _dataset_of(proxies: list[ProxySet], command: Eval) -> Dataset:
     """The real data that the proxy sets were made from; an error where it is another, or they differ."""
     from proxyset.data import load
 
+    for path, proxy in zip(command.files, proxies, strict=True):
+        if "dataset" not in proxy.provenance:
+            raise InputError(f"{str(path)!r} does not say which data it was built from, so it cannot be scored here")
     sources = [proxy.provenance["dataset"] for proxy in proxies]
     if any(source["sha256"] != sources[0]["sha256"] for source in sources):
         raise InputError("the proxy sets were built from different data: evaluate them in separate calls")
@@ -261,7 +279,7 @@ def _evaluate(
     from proxyset.nets import check_net
 
     proxies = [_load(path) for path in paths]
-    own = proxies[0].provenance["settings"].get("net", "convnet")
+    own = proxies[0].provenance.get("settings", {}).get("net", "convnet")
     spec = dataset.spec
     for net in nets or (own,):
         check_net(net, channels=spec.channels, size=spec.size, classes=spec.classes)
