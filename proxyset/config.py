@@ -48,13 +48,15 @@ def parse(model: type[C], argv: Sequence[str], prog: str, *, pairs: bool = False
     """The settings of a command from its defaults, the YAML file named by --config, and the flags.
 
     Args:
-        pairs: offer every switch in both directions (--kd and --no-kd), not only in the one that changes its default.
+        pairs: show every switch in both directions (--kd and --no-kd) in the help, not only in the one that changes
+            its default. Both are understood anyway: a YAML file may have changed the default.
 
     Raises:
         InputError: anything unknown, ill-typed or out of range, in the file or in the flags.
     """
     defaults = read_yaml(peek(argv, "config"), model)
     captured = io.StringIO()
+    short = not pairs and any(argument in ("-h", "--help") for argument in argv)
     try:
         with contextlib.redirect_stderr(captured):
             settings, unknown = tyro.cli(
@@ -63,7 +65,7 @@ def parse(model: type[C], argv: Sequence[str], prog: str, *, pairs: bool = False
                 args=list(argv),
                 default=model(**defaults),
                 return_unknown_args=True,
-                config=() if pairs else (tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff,) if short else (),
             )
     except SystemExit as stop:
         if not stop.code:
