@@ -46,7 +46,8 @@ def contenders(
     whole_epochs: int,
 ) -> list[Contender]:
     """The proxy sets, and each baseline at each of their images per class."""
-    entries = [Contender(Path(name).stem, proxy.data, Path(name)) for name, proxy in proxies.items()]
+    alike = len({Path(name).stem for name in proxies}) < len(proxies)  # the same name in two folders
+    entries = [Contender(name if alike else Path(name).stem, proxy.data, Path(name)) for name, proxy in proxies.items()]
     for name in baselines:
         if name == "whole":
             entries.append(Contender("whole", dataset.train, epochs=whole_epochs))

@@ -112,8 +112,7 @@ def _read_parquet(train: list[Path], test: list[Path], whole: bool, size: int | 
     second = None
     if test:
         second, _ = _read_tables(test, first.images.shape[-1], first.images.shape[1])
-    count = int(first.labels.max()) + 1 if len(first) else 0
-    return Split(first, second, names or tuple(str(label) for label in range(count)), whole)
+    return Split(first, second, names or _numbers(first, train[0]), whole)
 
 
 def _read_tables(files: list[Path], size: int | None, channels: int | None) -> tuple[ImageSet, tuple[str, ...]]:
@@ -181,13 +180,20 @@ def _read_npz(path: Path) -> Split:
             test = None
             if x_test in arrays and y_test in arrays:
                 test = _arrays_to_set(arrays[x_test], arrays[y_test], f"{path}: {x_test}")
-            count = int(train.labels.max()) + 1 if len(train) else 0
-            names = arrays.get("class_names", np.arange(count)).astype(str).tolist()
+            names = arrays["class_names"].astype(str).tolist() if "class_names" in arrays else _numbers(train, path)
             return Split(train, test, tuple(names), whole=x_train == "images")
     raise InputError(
         f"{str(path)!r} needs arrays x_train and y_train (or train_images and train_labels, or images and labels), "
         f"found {', '.join(sorted(arrays)) or 'none'}"
     )
+
+
+def _numbers(train: ImageSet, path: Path) -> tuple[str, ...]:
+    """The labels as class names, where the source has none."""
+    highest = int(train.labels.max()) if len(train) else -1
+    if highest >= max(len(train), 1):  # before as many names are made
+        raise InputError(f"{str(path)!r}: labels are out of range, found {highest} with {len(train)} images")
+    return tuple(str(label) for label in range(highest + 1))
 
 
 def _arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str) -> ImageSet:
