@@ -80,7 +80,7 @@ def test_every_truncation_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in range(0, len(whole), 13):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match="set.safetensors"):
+        with pytest.raises(InputError, match=r"set\.safetensors"):
             ProxySet.load(path)
 
 
@@ -115,7 +115,7 @@ def test_foreign_files_are_refused(proxy: ProxySet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         ProxySet.load(tmp_path)
     path.write_text("some text")
-    with pytest.raises(InputError, match="not a whole .safetensors file"):
+    with pytest.raises(InputError, match=r"not a whole \.safetensors file"):
         ProxySet.load(path)
     safetensors.torch.save_file({"weight": torch.zeros(3)}, path)  # a network's weights, say
     with pytest.raises(InputError, match="not a proxy set"):
