@@ -7,6 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
+MOST_TO_LIST = 20
+
+
 class InputError(Exception):
     """A mistake in what the user gave. The message is one line: what is wrong, where, and what to do."""
 
@@ -32,10 +35,12 @@ class Settings(BaseModel):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown `name`: the nearest known one, or all of them where none is near."""
+    """What to say after an unknown `name`: the nearest known one, or all of them where none is near and they are few."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if len(known) <= MOST_TO_LIST else "see --help"
 
 
 def _one_line(error: ValidationError, model: type[BaseModel]) -> str:

@@ -96,11 +96,19 @@ def _open(name: str, root: Path, train: bool) -> Any:
     try:
         return _OPEN[name](root, train, True)
     except (RuntimeError, OSError, EOFError) as error:
+        _remove_empty_folders(root)
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"{name} is not in the data root {str(root)!r} and could not be downloaded ({reason}); "
             "put its files there or choose --data-root"
         ) from None
+
+
+def _remove_empty_folders(root: Path) -> None:
+    """What a failed download leaves behind."""
+    for folder in [*sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True), root]:
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _image_set(dataset: Any) -> ImageSet:
