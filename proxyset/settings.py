@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-
 MOST_TO_LIST = 20
 
 
@@ -35,9 +34,9 @@ class Settings(BaseModel):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown `name`: the nearest known one, or all of them where none is near and they are few."""
+    """What to say after an unknown `name`: the nearest known one, or all of them where none is near."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=1)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.65)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(known)}" if len(known) <= MOST_TO_LIST else "see --help"
