@@ -1,0 +1,182 @@
+"""The `continual` command: its flags, its mistakes in one line each, its files."""
+
+import ast
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from continual.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--net", "convnet-w4-d1", "--epochs", "2", "--balance-epochs", "2", "--ipc", "2")
+
+
+def call(*argv: str) -> int:
+    state = random.getstate()
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    random.setstate(state)  # rich numbers its links with the global generator, which no result depends on
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a small dataset of four classes as data.npz and one of three as three.npz."""
+    monkeypatch.chdir(tmp_path)
+    for name, classes in (("data", 4), ("three", 3)):
+        pixels = np.random.default_rng(0).integers(0, 255, (48, 8, 8), dtype=np.uint8)
+        labels = np.arange(48) % classes
+        np.savez(tmp_path / f"{name}.npz", x_train=pixels, y_train=labels, x_test=pixels[:12], y_test=labels[:12])
+    return tmp_path
+
+
+def run(*argv: str, out: str = "out") -> int:
+    return call("run", "--dataset", "data.npz", "--steps", "2", *QUICK, "--out", out, *argv)
+
+
+def test_a_run_writes_its_results_and_reports_them(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--memory", "dsa", "--kd", "--memory-settings", "iterations=2", "net_epochs=1") == 0
+    captured = capsys.readouterr()
+    assert "estimated: " in captured.err
+    assert "after T2" in captured.out
+    files = {path.name for path in (workplace / "out").iterdir()}
+    assert files == {"results.json", "results.csv", "matrix.png", "memory.png", "state.safetensors"}
+    results = json.loads((workplace / "out" / "results.json").read_text())
+    assert results["memory_settings"]["iterations"] == 2
+    assert results["kd"] is True
+    assert call("report", "out") == 0
+    assert capsys.readouterr().out == captured.out
+
+
+def test_json_is_the_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--memory", "random", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((workplace / "out" / "results.json").read_text())
+    assert call("report", "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [printed]
+
+
+def test_switches_go_both_ways_and_win_over_the_file(workplace: Path) -> None:
+    (workplace / "c.yaml").write_text("kd: true\nbalance: false\nmemory: random\nlr: 0.02\n")
+    assert run("--config", "c.yaml", "--no-kd", "--balance", "--lr", "0.03", out="a") == 0
+    assert run("--config", "c.yaml", out="b") == 0
+    one, two = (json.loads((workplace / name / "results.json").read_text())["learning"] for name in "ab")
+    assert (one["kd"], one["balance"], one["lr"]) == (False, True, 0.03)
+    assert (two["kd"], two["balance"], two["lr"]) == (True, False, 0.02)
+
+
+def test_compare_and_its_report(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["compare", "--dataset", "data.npz", "--steps", "2", *QUICK, "--memory", "none", "random", "--seeds", "0"]
+    assert call(*argv, "--out", "grid") == 0
+    assert {path.name for path in (workplace / "grid").iterdir()} == {
+        *("none-seed0", "none-kd-seed0", "random-seed0", "random-kd-seed0"),
+        *("summary.json", "results.csv", "curves.png"),
+    }
+    capsys.readouterr()
+    assert call(*argv, "--out", "grid") == 2
+    assert "--resume goes on" in capsys.readouterr().err
+    assert call(*argv, "--out", "grid", "--resume") == 0
+    assert "random + KD" in capsys.readouterr().out
+    assert call("report", "grid") == 0
+
+
+def test_a_finished_run_is_not_overwritten_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--memory", "random") == 0
+    capsys.readouterr()
+    assert run("--memory", "random") == 2
+    assert "--resume goes on, --force starts over" in capsys.readouterr().err
+    assert run("--memory", "random", "--force") == 0
+    assert run("--memory", "random", "--resume") == 0
+    assert run("--memory", "random", "--lr", "0.5", "--resume") == 2
+    assert "is of other work (different: learning)" in capsys.readouterr().err
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from continual.learner import Learner
+
+    def interrupted(self: Learner, stage: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Learner, "test", interrupted)
+    assert run("--memory", "random") == 130
+    assert "the same command with --resume goes on" in capsys.readouterr().err
+
+
+def test_proxy_sets_that_proxyset_built_are_a_memory(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from proxyset.build import build
+    from proxyset.data import load
+    from proxyset.methods import METHODS
+
+    data = dict(np.load(workplace / "data.npz"))
+    np.savez(workplace / "more.npz", **data | {"x_train": 255 - data["x_train"]})
+    for name in ("data", "more"):
+        build(load(f"{name}.npz"), METHODS["random"](), 2).save(workplace / f"{name}.safetensors")
+    files = ("--memory", "more.safetensors,data.safetensors")
+    assert run("--tasks", "data.npz", "more.npz", *files) == 0
+    results = json.loads((workplace / "out" / "results.json").read_text())
+    assert results["memory_kept"]["images"] == 16
+    capsys.readouterr()
+    assert run("--memory", "data.safetensors", out="other") == 2
+    assert "has seen later tasks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--steps", "5"), "data has 4 classes: --steps must be 2 to 4, got 5"),
+        (("--budget", "3"), "--budget 3 is smaller than the 4 classes"),
+        (("--tasks", "data.npz", "three.npz"), "do not share their classes"),
+        (("--tasks", "data.npz"), "at least two tasks"),
+        (("--tasks", "data.npz", "data.npz"), "different names"),
+        (("--memory", "herdign"), "did you mean 'herding'"),
+        (("--memory", "gone.safetensors"), "no such file"),
+        (("--memory", "none", "--scheme", "gdumb"), "nothing to learn from"),
+        (("--memory", "joint", "--kd"), "leave out --kd"),
+        (("--ipc", "13"), "larger than the smallest class"),
+        (("--limit", "1"), "--limit 1 is smaller"),
+        (("--memory-settings", "iteration=5"), "did you mean 'iterations'"),
+        (("--scheme", "gdumm"), "invalid choice"),
+        (("--temperature", "0"), "temperature"),
+        (("--nett", "x"), "did you mean '--net'"),
+        (("--device", "cuda:99"), "is not available"),
+        (("--dataset", "nothing"), "unknown dataset"),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_training(
+    workplace: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], message: str
+) -> None:
+    assert run(*argv) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (workplace / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_or_holds_no_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "file").touch()
+    assert run("--memory", "random", out="file") == 2
+    assert "choose --out" in capsys.readouterr().err
+    assert call("report", "nowhere") == 2
+    assert "no results in 'nowhere'" in capsys.readouterr().err
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    code = "import sys, continual.cli; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_continual_imports_proxyset_and_never_search() -> None:
+    for file in (ROOT / "continual").glob("*.py"):
+        tree = ast.parse(file.read_text())
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] != "search", file
+                assert name.split(".")[0] != "ray" or (file.name == "compare.py" and node not in top), file

@@ -1,0 +1,136 @@
+"""Streams: what a task holds, in which order, and what cannot be one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from continual.stream import Stream, StreamChoice, Task, join_domains, load_stream, split_classes
+from proxyset.data import Dataset, load
+from proxyset.settings import InputError
+from tests.continual.conftest import renamed
+
+
+def test_the_embedded_stream_needs_no_choice() -> None:
+    stream = load_stream(StreamChoice())
+    assert [len(task.classes) for task in stream.tasks] == [2] * 5
+    assert stream.grows
+    assert [stream.seen(stage) for stage in range(-1, 5)] == [0, 2, 4, 6, 8, 10]
+    assert sum(len(task.data.train) for task in stream.tasks) == len(load("digits").train)
+
+
+def test_steps_split_every_image_once_under_the_order_of_the_field(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(classes=7)
+    stream = split_classes(dataset, 3, seed=4)
+    order = np.random.RandomState(4).permutation(7)
+    assert stream.class_names == tuple(f"class{label}" for label in order)
+    assert [task.classes for task in stream.tasks] == [(0, 1, 2), (3, 4), (5, 6)]
+    for task in stream.tasks:
+        for local, label in enumerate(task.classes):
+            expected = dataset.train.images[dataset.train.labels == int(order[label])]
+            found = task.data.train.images[task.data.train.labels == local]
+            assert torch.equal(found, expected)
+        assert task.data.spec.class_names == tuple(stream.class_names[label] for label in task.classes)
+        assert task.relabel(task.data.test.labels).unique().tolist() == list(task.classes)
+
+
+def test_cifar100s_orders_are_those_of_the_dm_code() -> None:
+    state = np.random.get_state()
+    np.random.seed(3)
+    expected = np.random.permutation(100)  # what that code does
+    np.random.set_state(state)
+    assert np.array_equal(np.random.RandomState(3).permutation(100), expected)
+
+
+def test_seeds_change_the_order_and_only_the_order(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(classes=6)
+    one, two, again = (split_classes(dataset, 3, seed=seed) for seed in (0, 1, 0))
+    assert one.describe() == again.describe()
+    assert one.class_names != two.class_names
+    assert sorted(one.class_names) == sorted(two.class_names)
+
+
+def test_domains_share_labels_and_keep_their_normalisation(domains: Stream) -> None:
+    assert not domains.grows
+    assert [domains.seen(stage) for stage in range(3)] == [3, 3, 3]
+    assert [domains.cells(stage) for stage in range(3)] == [3, 6, 9]
+    assert [task.data.spec.mean[0] for task in domains.tasks] == pytest.approx([0.3, 0.4, 0.5])
+
+
+def test_class_names_are_compared_up_to_their_form(make_dataset: Callable[..., Dataset]) -> None:
+    plain = renamed(make_dataset(), "plain", class_names=("0", "1", "2"))
+    long = renamed(make_dataset(), "long", class_names=("0 - zero", "1 - one", "2 - two"))
+    assert join_domains([long, plain]).class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("names", [("0", "2", "1"), ("0", "1", "3"), ("cat", "dog", "owl")])
+def test_other_class_names_are_refused(make_dataset: Callable[..., Dataset], names: tuple[str, ...]) -> None:
+    plain = renamed(make_dataset(), "plain", class_names=("0", "1", "2"))
+    with pytest.raises(InputError, match="do not share their classes"):
+        join_domains([plain, renamed(make_dataset(), "other", class_names=names)])
+
+
+def test_domains_are_brought_to_the_largest_size_and_channel_count(tmp_path: Path) -> None:
+    for name, shape in (("a", (12, 10, 10)), ("b", (12, 16, 16, 3))):
+        pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+        labels = np.arange(12) % 2
+        np.savez(tmp_path / f"{name}.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    tasks = (str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+    stream = load_stream(StreamChoice(tasks=tasks))
+    assert {task.data.train.images.shape[1:] for task in stream.tasks} == {(3, 16, 16)}
+    stream = load_stream(StreamChoice(tasks=tasks, size=8, channels=1))
+    assert {task.data.train.images.shape[1:] for task in stream.tasks} == {(1, 8, 8)}
+
+
+def test_limit_takes_equally_many_of_every_class_and_leaves_the_test_set(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(classes=4, counts=10)
+    stream = split_classes(dataset, 2, limit=7)
+    for task in stream.tasks:
+        assert task.data.train.labels.bincount().tolist() == [3, 3]
+        assert len(task.data.test) == 8
+    again = split_classes(dataset, 2, limit=7)
+    assert stream.describe() == again.describe()
+    with pytest.raises(InputError, match="limit 1 is smaller"):
+        split_classes(dataset, 2, limit=1)
+
+
+@pytest.mark.parametrize("steps", [4, 1])
+def test_more_steps_than_classes_or_a_single_one(make_dataset: Callable[..., Dataset], steps: int) -> None:
+    with pytest.raises(InputError, match="steps must be 2 to 3"):
+        split_classes(make_dataset(), steps)
+
+
+def test_a_stream_of_ones_own(make_dataset: Callable[..., Dataset]) -> None:
+    day, night = renamed(make_dataset(seed=1), "day"), renamed(make_dataset(seed=2, classes=4), "night")
+    stream = Stream("mine", (Task("day", day, (0, 1, 2)), Task("night", night, (2, 0, 3, 4))), tuple("abcde"))
+    assert [stream.seen(0), stream.seen(1), stream.cells(1)] == [3, 5, 7]
+    assert stream.grows
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ([(0, 1, 2)], "abc", "at least two tasks"),
+        ([(0, 1, 2), (4, 5, 6)], "abcdefg", "must take the next labels"),
+        ([(0, 1, 2), (3, 4)], "abcde", "has 3 classes"),
+        ([(0, 1, 2), (3, 4, 5)], "abcde", "names 5 classes"),
+    ],
+)
+def test_streams_that_cannot_be(
+    make_dataset: Callable[..., Dataset], labels: list[tuple[int, ...]], names: str, message: str
+) -> None:
+    tasks = tuple(Task(f"task{i}", make_dataset(), classes) for i, classes in enumerate(labels))
+    with pytest.raises(InputError, match=message):
+        Stream("wrong", tasks, tuple(names))
+
+
+def test_tasks_of_one_name_different_shapes_or_without_tests(make_dataset: Callable[..., Dataset]) -> None:
+    one = make_dataset()
+    with pytest.raises(InputError, match="different names"):
+        join_domains([one, one])
+    with pytest.raises(InputError, match="differ in size or channels"):
+        join_domains([one, renamed(make_dataset(size=16), "big")])
+    with pytest.raises(InputError, match="has no test images"):
+        join_domains([one, renamed(make_dataset(test_count=0), "untested")])
