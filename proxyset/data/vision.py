@@ -57,6 +57,8 @@ _OPEN: dict[str, Callable[[Path, bool, bool], Any]] = {
     "usps": _mnist_like("USPS"),
 }
 NAMES = tuple(_OPEN)
+# How torchvision announces a missing or damaged set, and what it runs into while reading one.
+_UNUSABLE = (RuntimeError, OSError, EOFError, ValueError, AssertionError)
 NO_FLIP = frozenset({"mnist", "svhn", "usps"})  # digits: a mirrored one is another sign
 
 # Mean and standard deviation as the field uses them; other sets are measured on their training split.
@@ -82,11 +84,11 @@ def read_vision(name: str, root: Path) -> tuple[ImageSet, ImageSet, tuple[str, .
 
 
 def _open(name: str, root: Path, train: bool) -> Any:
-    # torchvision announces a missing or damaged set as RuntimeError, and OSError or EOFError while reading one.
     try:
         return _OPEN[name](root, train, False)
-    except (RuntimeError, OSError, EOFError):
+    except _UNUSABLE:
         pass
+    before = {root, *root.iterdir()} if root.is_dir() else set()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,8 +97,9 @@ def _open(name: str, root: Path, train: bool) -> Any:
         raise InputError(f"{name} is not in the data root {str(root)!r}, which cannot be written; choose --data-root")
     try:
         return _OPEN[name](root, train, True)
-    except (RuntimeError, OSError, EOFError) as error:
-        _remove_empty_folders(root)
+    except _UNUSABLE as error:
+        for folder in {root, *root.iterdir()} - before:
+            _remove_empty_folders(folder)
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"{name} is not in the data root {str(root)!r} and could not be downloaded ({reason}); "
@@ -104,9 +107,9 @@ def _open(name: str, root: Path, train: bool) -> Any:
         ) from None
 
 
-def _remove_empty_folders(root: Path) -> None:
+def _remove_empty_folders(path: Path) -> None:
     """What a failed download leaves behind."""
-    for folder in [*sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True), root]:
+    for folder in sorted((folder for folder in (path, *path.rglob("*")) if folder.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
 
