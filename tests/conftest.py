@@ -3,16 +3,36 @@
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rich.style  # noqa: F401 (draws from the global generator when first imported)
 import torch
+import tyro
 
 from proxyset.data import Dataset, DatasetSpec, ImageSet
 
 torch.set_num_threads(1)  # as many workers as cores; and bits that do not depend on the machine's cores
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tyro_draws_are_undone() -> Iterator[None]:
+    """tyro empties its caches at random, by the global generator; nothing of ours depends on that."""
+    parse = tyro.cli
+
+    def cli(*arguments: Any, **options: Any) -> Any:
+        state = random.getstate()
+        try:
+            return parse(*arguments, **options)
+        finally:
+            random.setstate(state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tyro, "cli", cli)
+        yield
 
 
 @pytest.fixture(autouse=True)
