@@ -48,9 +48,10 @@ class Run(Command):
 
 def run_command(argv: list[str]) -> None:
     from continual.experiment import estimate, learn_stream, prepare
-    from continual.memory import Budget, check_settings, label
+    from continual.memory import Budget
     from continual.recipe import Learning
     from continual.report import print_report
+    from continual.sources import check_settings, label
     from continual.stream import StreamChoice, load_stream
     from proxyset.engine import resolve_device
 
@@ -75,10 +76,10 @@ def run_command(argv: list[str]) -> None:
             seed=command.seed,
             device=device,
             folder=folder,
-            progress=_line,
+            show=_line,
         )
     print(json.dumps(results)) if command.as_json else print_report([results])
-    say(f"{folder}: results.json, results.csv, matrix.png, memory.png")
+    say(f"{folder}: results.json, results.csv and pictures")
 
 
 def _with(command: type[C], *settings: type[Settings]) -> type[C]:
@@ -138,6 +139,8 @@ def _resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            say("")  # end the progress line
         raise KeyboardInterrupt(
             f"interrupted; finished tasks are kept in {str(folder)!r}: the same command with --resume goes on"
         ) from None
@@ -163,10 +166,11 @@ class Compare(Command):
 
 
 def compare_command(argv: list[str]) -> None:
-    from continual.compare import default_workers, draw, grid, run_grid
-    from continual.memory import Budget, check_settings
+    from continual.compare import default_workers, draw, estimate_grid, grid, run_grid
+    from continual.memory import Budget
     from continual.recipe import Recipe
     from continual.report import print_report
+    from continual.sources import check_settings, label
     from continual.stream import StreamChoice
     from proxyset.engine import resolve_device
 
@@ -176,9 +180,8 @@ def compare_command(argv: list[str]) -> None:
     device = resolve_device(command.device)
     check_settings(extract(command, Budget).memory_settings, command.memory)
     choice = extract(command, StreamChoice)
-    folder = (
-        command.out or RUNS / f"continual-compare-{'-'.join(choice.tasks) or f'{choice.dataset}-{choice.steps}steps'}"
-    )
+    name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
+    folder = command.out or RUNS / f"continual-compare-{name}"
     cells = grid(
         command.memory,
         command.seeds,
@@ -193,6 +196,7 @@ def compare_command(argv: list[str]) -> None:
     _make_ready(folder, [cell.path for cell in cells], command)
     workers = command.workers or default_workers(device)
     _announce(cells[0].load(), f"{len(cells)} runs, {f'{workers} at a time' if workers > 1 else 'one after another'}")
+    _say_estimate(*(seconds / workers for seconds in estimate_grid(cells)))
     with _resumable(folder):
         runs = run_grid(cells, workers)
     draw(runs, folder)

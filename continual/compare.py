@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from continual.experiment import learn_stream, prepare, table
-from continual.memory import JOINT, Budget, label
+from continual.experiment import estimate, learn_stream, prepare, table
+from continual.memory import Budget
 from continual.recipe import Learning, Recipe
 from continual.report import aggregate
+from continual.sources import JOINT, label
 from continual.stream import Stream, StreamChoice, load_stream
 from proxyset.checkpoint import write_atomic
 from proxyset.config import say
@@ -101,6 +102,21 @@ def draw(runs: Sequence[dict[str, Any]], folder: Path) -> None:
     write_atomic(folder / "results.csv", table(list(runs)))
     summary = {"rows": aggregate(runs), "choices": runs[0]["choices"], "stream": stream}
     write_atomic(folder / "summary.json", json.dumps(summary, indent=1).encode())
+
+
+def estimate_grid(cells: Sequence[Cell]) -> tuple[float, float]:
+    """Seconds to make all memories and to do all runs one after another, judged by the first seed."""
+    stream = cells[0].load()
+    memories: dict[str, float] = {}
+    runs = 0.0
+    first = [cell for cell in cells if cell.seed == cells[0].seed]
+    for cell in first:
+        learning = cell.learning()
+        kept = prepare(stream, cell.memory, cell.budget, learning, seed=cell.seed, device=cell.device)
+        memories[cell.memory], seconds = estimate(stream, kept, learning, cell.device)
+        runs += seconds
+    seeds = len(cells) / len(first)
+    return seeds * sum(memories.values()), seeds * runs
 
 
 def run_grid(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:

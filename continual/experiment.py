@@ -4,7 +4,6 @@ import datetime
 import json
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,27 @@ import numpy as np
 import torch
 
 from continual.learner import Learner
-from continual.memory import JOINT, Budget, Memory, open_source
+from continual.memory import Budget, Memory
 from continual.metrics import summarise
 from continual.recipe import Learning
+from continual.sources import JOINT, Show, hide, open_source
 from continual.stream import Stream
 from proxyset import __version__
 from proxyset.checkpoint import Checkpoint, write_atomic
 from proxyset.engine import synchronise
-from proxyset.progress import Progress, silent
 
 STATE, RESULTS = "state.safetensors", "results.json"
 
 
 def prepare(
-    stream: Stream, memory: str, budget: Budget, learning: Learning, *, seed: int, device: torch.device
+    stream: Stream,
+    memory: str,
+    budget: Budget,
+    learning: Learning,
+    *,
+    seed: int,
+    device: torch.device,
+    show: Show = hide,
 ) -> Memory:
     """The memory of a run, checked together with the rest of its settings.
 
@@ -34,7 +40,19 @@ def prepare(
     """
     learning.check(stream, memory)
     net = learning.network(stream.tasks[0].data.spec.size)
-    kept = Memory(stream, budget, open_source(memory, budget, stream, net=net, seed=seed, device=device))
+    at_hand = learning.scheme == "eeil" and learning.current_data == "full"
+    source = open_source(
+        memory,
+        stream,
+        settings=budget.memory_settings,
+        store=budget.store,
+        net=net,
+        seed=seed,
+        device=device,
+        at_hand=at_hand,
+        show=show,
+    )
+    kept = Memory(stream, budget, source)
     kept.check()
     return kept
 
@@ -48,7 +66,7 @@ def learn_stream(
     seed: int = 0,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
-    progress: Callable[[str], Progress] = lambda title: silent,
+    show: Show = hide,
 ) -> dict[str, Any]:
     """Learn the tasks of a stream one after another and measure what is kept.
 
@@ -65,8 +83,8 @@ def learn_stream(
         InputError: anything wrong with the settings, before any training.
     """
     budget, learning, device = budget or Budget(), learning or Learning(), torch.device(device)
-    kept = prepare(stream, memory, budget, learning, seed=seed, device=device)
-    learner = Learner(stream, kept, learning, seed=seed, device=device, progress=progress)
+    kept = prepare(stream, memory, budget, learning, seed=seed, device=device, show=show)
+    learner = Learner(stream, kept, learning, seed=seed, device=device, show=show)
     identity = describe(stream, memory, kept, budget, learning, seed, device)
     count = len(stream.tasks)
     correct = torch.full((count, count), -1)

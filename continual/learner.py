@@ -1,21 +1,21 @@
 """Learning one task after another with a memory: EEIL (Castro et al. 2018), or afresh from the memory (GDumb)."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from continual.losses import distillation
-from continual.memory import JOINT, Memory
+from continual.memory import Memory
 from continual.recipe import Learning, Phase
+from continual.sources import JOINT, Show, hide
 from continual.stream import Stream
 from proxyset.augment import operations
 from proxyset.checkpoint import State
 from proxyset.data import ImageSet, normalise
 from proxyset.nets import Classifier, build_net
-from proxyset.progress import Progress, silent
 from proxyset.seeds import make_generator
 from proxyset.train import Loss, Order, fit, predict
 
@@ -75,10 +75,10 @@ class Learner:
         *,
         seed: int,
         device: torch.device,
-        progress: Callable[[str], Progress] = lambda title: silent,
+        show: Show = hide,
     ) -> None:
         self.stream, self.memory, self.settings = stream, memory, settings
-        self.seed, self.device, self.progress = seed, device, progress
+        self.seed, self.device, self.show = seed, device, show
         self.joint = memory.source is not None and memory.source.name == JOINT
         self.net = self._fresh(0)
 
@@ -118,17 +118,17 @@ class Learner:
         self, stage: int, phase: Phase, data: ImageSet, teacher: nn.Module | None = None, order: Order | None = None
     ) -> None:
         spec, schedule = self.stream.tasks[stage].data.spec, self.settings.schedule(phase)
-        show = self.progress(f"{self.stream.tasks[stage].name}: {phase}, {len(data)} images, epoch")
+        line = self.show(f"{self.stream.tasks[stage].name}: {phase}, {len(data)} images, epoch")
         fit(
             self.net,
             data,
             spec,
             **schedule,
-            operations=operations(self.settings.augment, spec.flip),
+            operations=self._operations(),
             loss=self._loss(teacher),
             order=order,
             generator=make_generator(self.seed, "learn", stage, phase),
-            on_epoch=lambda done: show(done, schedule["epochs"]),
+            on_epoch=lambda done: line(done, schedule["epochs"]),
         )
 
     def _loss(self, teacher: nn.Module | None) -> Loss:
@@ -163,6 +163,10 @@ class Learner:
         net.classifier = GrowingHead(net.classifier)
         return net
 
+    def _operations(self) -> tuple[str, ...]:
+        """The augmentation; it flips only where that keeps the labels of every task, as batches mix them."""
+        return operations(self.settings.augment, all(task.data.spec.flip for task in self.stream.tasks))
+
     def _grow(self, stage: int) -> None:
         """Give the head a part for the classes that come with `stage`, if any."""
         new = self.stream.seen(stage) - self.stream.seen(stage - 1)
@@ -186,8 +190,7 @@ class Learner:
     def try_batch(self, images: Tensor, labels: Tensor) -> None:
         """One epoch on a few images of the first task with a throwaway network, for timing."""
         spec = self.stream.tasks[0].data.spec
-        names = operations(self.settings.augment, spec.flip)
-        data = ImageSet(images, labels)
+        data, names = ImageSet(images, labels), self._operations()
         fit(self._fresh(0), data, spec, epochs=1, lr=0.01, operations=names, generator=torch.Generator())
 
     def state(self) -> State:

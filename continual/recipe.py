@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from continual.memory import JOINT, NONE, SMALL
+from continual.sources import JOINT, NONE, SMALL
 from continual.stream import Stream
 from proxyset.augment import ALL, operations
 from proxyset.evaluate import Evaluation
@@ -38,10 +38,15 @@ class Recipe(Settings):
     )
     balance: bool = Field(True, description="after each later task, fine-tune on equal counts of every class (stage 2)")
     epochs: int = Field(40, ge=1, description="epochs on a task (stage 1)")
-    lr: float = Field(0.01, gt=0, description="learning rate of stage 1")
+    lr: float = Field(0.1, gt=0, description="learning rate of stage 1")
     lr_every: int = Field(10, ge=1, description="epochs after which the learning rate drops by 10, again and again")
     balance_epochs: int = Field(30, ge=1, description="epochs of the balanced fine-tuning (stage 2)")
-    balance_lr: float = Field(0.01, gt=0, description="learning rate of stage 2")
+    balance_lr: float = Field(
+        0.1,
+        gt=0,
+        description="learning rate of stage 2 (EEIL: 0.01, with 16 updates in an epoch; a memory of 100 images gives "
+        "one, and 0.01 then stops short: 89.6 percent against 93.4 on the embedded stream, herding, 2 seeds)",
+    )
     batch_size: int = Field(128, ge=2, description="minibatch size")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
@@ -87,7 +92,7 @@ class Learning(Recipe):
         """Raise `InputError` for what cannot work with this stream and memory."""
         spec = stream.tasks[0].data.spec
         check_net(self.network(spec.size), channels=spec.channels, size=spec.size, classes=spec.classes)
-        operations(self.augment, spec.flip)
+        operations(self.augment, all(task.data.spec.flip for task in stream.tasks))
         if memory == NONE and (self.scheme == "gdumb" or self.current_data == "memory"):
             raise InputError("without a memory there is nothing to learn from: give --memory, or learn from full data")
         if self.kd and (self.scheme == "gdumb" or memory == JOINT):

@@ -36,9 +36,10 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     if not files:
         raise InputError(f"no results in {str(folder)!r}: give the folder of a finished `continual run` or `compare`")
     try:
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the results in {str(folder)!r} ({error})") from None
+    return sorted(runs, key=lambda run: (run["memory"], run["kd"], run["seed"]))
 
 
 def aggregate(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
     amount = " ".join(f"{name} {value}" for name, value in first["budget"].items())
     console.print(f"memory: {amount} (ipc counts images per class of every task)")
     console.print(f"{first['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}")
-    wide = Console(width=max(console.width, 100), markup=False, highlight=False)
+    wide = Console(width=max(console.width, 110), markup=False, highlight=False)
     wide.print(_stages(runs))
     wide.print(_measures(runs))
     if len(runs) == 1:

@@ -9,8 +9,9 @@ from torch import nn
 
 from continual import learner as module
 from continual.learner import GrowingHead, Learner, half_and_half
-from continual.memory import Budget, Memory, open_source
+from continual.memory import Budget, Memory
 from continual.recipe import Learning
+from continual.sources import open_source
 from continual.stream import Stream
 from proxyset.data import ImageSet
 from proxyset.settings import InputError
@@ -18,9 +19,11 @@ from proxyset.settings import InputError
 CPU = torch.device("cpu")
 
 
-def make(stream: Stream, settings: Learning, store: Path, name: str = "random", **budget: int) -> Learner:
-    held = Budget(store=store, ipc=2, memory_settings=("epochs=1",)) if not budget else Budget(store=store, **budget)  # type: ignore[arg-type]
-    source = open_source(name, held, stream, net="convnet-w4-d1", seed=0, device=CPU)
+def make(stream: Stream, settings: Learning, store: Path, name: str = "random") -> Learner:
+    held = Budget(ipc=2)
+    source = open_source(
+        name, stream, settings=("epochs=1",), store=store, net="convnet-w4-d1", seed=0, device=CPU, at_hand=True
+    )
     return Learner(stream, Memory(stream, held, source), settings, seed=0, device=CPU)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from continual.memory import Budget, Condensed, Memory, check_settings, head, method_for, open_source
+from continual.memory import Budget, Memory
+from continual.sources import Condensed, check_settings, head, method_for, open_source
 from continual.stream import Stream, join_domains, split_classes
 from proxyset.build import build
 from proxyset.data import Dataset, ImageSet, normalise
@@ -20,8 +21,8 @@ QUICK = ("iterations=2", "net_epochs=1", "inner_steps=2", "batch_real=4", "epoch
 
 
 def memory(stream: Stream, name: str, store: Path, seed: int = 0, **budget: int) -> Memory:
-    settings = Budget(store=store, memory_settings=QUICK, **budget)  # type: ignore[arg-type]
-    source = open_source(name, settings, stream, net="convnet-w4-d1", seed=seed, device=CPU)
+    settings = Budget(**budget)  # type: ignore[arg-type]
+    source = open_source(name, stream, settings=QUICK, store=store, net="convnet-w4-d1", seed=seed, device=CPU)
     return Memory(stream, settings, source)
 
 
@@ -112,7 +113,7 @@ def test_shrinking_keeps_the_head_of_each_ranked_list(growing: Stream, tmp_path:
 
 def test_herding_ranks_with_the_network_at_hand(growing: Stream, tmp_path: Path) -> None:
     task = growing.tasks[0]
-    source = Condensed(METHODS["herding"](), tmp_path, 0, CPU)
+    source = Condensed(METHODS["herding"](), tmp_path, 0, CPU, at_hand=True)
     picks = []
     for seed in (1, 2):
         generator = torch.Generator().manual_seed(seed)
