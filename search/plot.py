@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 from proxyset.checkpoint import write_atomic
 from proxyset.nets import SPACE_720
@@ -17,7 +18,7 @@ from search.space import CHOICES
 DPI = 100
 PANELS_ACROSS = 3
 PLAIN, MARKED = "#8a9aa9", "#d1495b"
-LABELS = {"params": "parameters", "jacobian": "Jacobian covariance"}
+LABELS = {"params": "rank by parameter count", "jacobian": "rank by Jacobian covariance"}
 
 Scores = dict[str, "pd.Series[float]"]
 
@@ -48,14 +49,12 @@ def scatter(proxies: Scores, truth: "pd.Series[float]", facts: dict[str, Any]) -
         both = scores.index.intersection(truth.index, sort=False)
         x, y = scores[both].to_numpy(), 100 * truth[both].to_numpy()
         best = top(x, share(len(x), 5))
-        x = x if name in FREE else 100 * x
+        x = rankdata(x) if name in FREE else 100 * x  # their values span orders of magnitude
         axes.scatter(x, y, s=12, color=PLAIN, linewidths=0)
         axes.scatter(x[best], y[best], s=22, color=MARKED, linewidths=0)
         rho = facts[name].get("spearman", np.nan)
         axes.set_title(f"{name}, Spearman {rho:.2f}" if np.isfinite(rho) else name, fontsize=10)
-        axes.set_xlabel(LABELS.get(name, f"accuracy ranked by {name} (%)"), fontsize=8)
-        if name == "params":
-            axes.set_xscale("log")
+        axes.set_xlabel(LABELS.get(name, f"accuracy by {name} (%)"), fontsize=8)
         axes.tick_params(labelsize=8)
     for axes in panels[len(proxies) :]:
         axes.set_visible(False)
@@ -66,10 +65,13 @@ def scatter(proxies: Scores, truth: "pd.Series[float]", facts: dict[str, Any]) -
 
 
 def by_choice(scores: Scores, archs: pd.DataFrame) -> Figure:
-    """Mean accuracy of the architectures that share a value of a choice, a panel per choice, a line per source."""
-    figure = Figure(figsize=(2.6 * len(CHOICES), 3.0), dpi=DPI, layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(CHOICES), sharey=True))
-    for axes, choice in zip(panels, CHOICES, strict=True):
+    """Mean accuracy of the architectures that share a value of a choice, a panel per choice that varies,
+    a line per source.
+    """
+    varied = [choice for choice in CHOICES if archs[choice].nunique() > 1] or list(CHOICES[:1])
+    figure = Figure(figsize=(2.6 * len(varied), 3.0), dpi=DPI, layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(varied), sharey=True))
+    for axes, choice in zip(panels, varied, strict=True):
         values = _in_order(archs[choice])
         for name, own in scores.items():
             means = 100 * own.groupby(archs[choice].reindex(own.index)).mean().reindex(values)

@@ -20,7 +20,7 @@ from proxyset.seeds import make_generator
 from proxyset.settings import InputError
 from search.folder import CONFIG, PLAN, SOURCES, RunFolder, check_same
 from search.report import mean_scores, report
-from search.settings import DataChoice, Execution, Run, Training, part, resolve, truth_count
+from search.settings import DataChoice, Execution, Run, Schedule, part, resolve, truth_count
 from search.sources import TRUTH, Plan, announce, make_sources, plan_proxies, provide
 from search.space import Candidate, fitting, load_space, space_720, stratified
 from search.trial import Context, Job, Row, Workbench, pack
@@ -101,12 +101,12 @@ def search(
     folder.mend()
     announce(plans, command, dataset, device)
     proxies = [(plan, provide(plan, command, dataset, device)) for plan in plans]
-    sources = make_sources(command, dataset, proxies)
+    sources = make_sources(command, part(command, Schedule), dataset, proxies)
     folder.hold(SOURCES, {name: asdict(source) for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data) for plan, proxy in proxies}
     sets |= {"train": pack(dataset.train), "test": pack(dataset.test)}
     by_name = {candidate.name: candidate for candidate in candidates}
-    context = Context(dataset.spec, part(command, Training), command.seed, sets, sources, by_name)
+    context = Context(dataset.spec, part(command, Schedule), command.seed, sets, sources, by_name)
     run_jobs(first_jobs(command, context), context, command, folder, device)
     if command.promote:
         run_jobs(promoted_jobs(command, context, folder), context, command, folder, device)

@@ -9,15 +9,24 @@ from proxyset.augment import ALL
 from proxyset.config import Command, DataChoice
 from proxyset.settings import InputError, Settings
 
-PAPER: dict[str, Any] = {"whole_epochs": 100, "iterations": 1000, "condense_net": "convnet", "where": ""}
+PAPER: dict[str, Any] = {
+    "where": "",
+    "epochs": 300,
+    "whole_epochs": 100,
+    "batch_size": 256,
+    "iterations": 1000,
+    "condense_net": "convnet",
+}
 DIGITS: dict[str, Any] = {
     "size": 16,  # so that four poolings fit
     "where": "width<=32",
-    "whole_epochs": 50,
-    "iterations": 100,
+    "epochs": 150,  # of 2 minibatches: 300 updates, as many as in the paper
+    "whole_epochs": 25,  # of 23 minibatches: 575 updates
+    "batch_size": 64,
+    "iterations": 20,
     "condense_net": "convnet-w32",
 }
-"""In place of the paper's values where the dataset is the embedded digits: what two cores do in about ten minutes."""
+"""In place of the paper's values where the dataset is the embedded digits: what two cores do in some ten minutes."""
 
 
 class SpaceChoice(Settings):
@@ -35,14 +44,31 @@ class SpaceChoice(Settings):
 class Training(Settings):
     """How an architecture is trained; the defaults are the paper's."""
 
-    epochs: int = Field(300, ge=1, description="epochs on a proxy set; early-stop takes the same number of updates")
-    whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (None: 100; digits: 50)")
     repeats: int = Field(1, ge=1, description="train each architecture this often and rank by the mean")
     augment: str = Field(ALL, description="augmentation while training, such as crop_scale, or none")
     lr: float = Field(0.01, gt=0, description="learning rate; times 0.1 at half of the epochs")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     weight_decay: float = Field(5e-4, ge=0, description="weight decay")
-    batch_size: int = Field(256, ge=1, description="minibatch size; early-stop takes a proxy set's if that is smaller")
+
+
+class Pace(Settings):
+    """For how long it is trained, as flags."""
+
+    epochs: int | None = Field(
+        None, ge=1, description="epochs on a proxy set; as many updates for early-stop (None: 300; digits: 150)"
+    )
+    whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (None: 100; digits: 25)")
+    batch_size: int | None = Field(
+        None, ge=1, description="minibatch size, at most a proxy set's for early-stop (None: 256; digits: 64)"
+    )
+
+
+class Schedule(Training):
+    """All of it, resolved: what a trial needs."""
+
+    epochs: int = PAPER["epochs"]
+    whole_epochs: int = PAPER["whole_epochs"]
+    batch_size: int = PAPER["batch_size"]
 
 
 class Proxies(Settings):
@@ -63,7 +89,7 @@ class Condensing(Settings):
     """How a missing proxy set is built; for anything finer, build it with `proxyset build` and give the file."""
 
     ipc: int = Field(10, ge=1, description="images per class")
-    iterations: int | None = Field(None, ge=1, description="outer iterations of dsa and dc (None: 1000; digits: 100)")
+    iterations: int | None = Field(None, ge=1, description="outer iterations of dsa and dc (None: 1000; digits: 20)")
     condense_net: str | None = Field(
         None, description="network that methods condense or choose with (None: convnet; digits: convnet-w32)"
     )
@@ -83,7 +109,7 @@ class Execution(Settings):
     retries: int = Field(2, ge=0, description="how often a trial is started again after its worker died")
 
 
-class Run(Execution, Condensing, Training, SpaceChoice, Proxies, DataChoice, Command):
+class Run(Execution, Condensing, Pace, Training, SpaceChoice, Proxies, DataChoice, Command):
     """Rank architectures on proxy sets and hold the ranking against training on the whole set."""
 
     resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")

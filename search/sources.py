@@ -18,7 +18,7 @@ from proxyset.methods import METHODS, Method
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet
 from proxyset.settings import InputError, RunError, nearest
-from search.settings import Run
+from search.settings import Run, Schedule
 from search.trial import JACOBIAN_IMAGES, Source
 
 STORE = Path("proxysets")
@@ -150,7 +150,9 @@ def _build(plan: Plan, method: Method, command: Run, dataset: Dataset, device: t
     return proxy
 
 
-def make_sources(command: Run, dataset: Dataset, proxies: list[tuple[Plan, ProxySet]]) -> dict[str, Source]:
+def make_sources(
+    command: Run, schedule: Schedule, dataset: Dataset, proxies: list[tuple[Plan, ProxySet]]
+) -> dict[str, Source]:
     """Every source of a ranking by its name; the truth comes last."""
     whole = len(dataset.train)
     size = len(proxies[0][1].data) if proxies else command.ipc * dataset.spec.classes
@@ -160,9 +162,9 @@ def make_sources(command: Run, dataset: Dataset, proxies: list[tuple[Plan, Proxy
         sha256, file = proxy.data.sha256(), str(plan.path)
         sources.append(Source(plan.name, "proxy", len(proxy.data), seconds, sha256=sha256, file=file))
     if EARLY in command.proxy:
-        batch = min(command.batch_size, size)
+        batch = min(schedule.batch_size, size)
         batches = math.ceil(size / batch)
-        images = min(whole, command.epochs * batch * batches)
+        images = min(whole, schedule.epochs * batch * batches)
         sources.append(Source(EARLY, "early-stop", images, batch=batch, batches=batches))
     if command.free:
         sources.append(Source("params", "params"))

@@ -17,7 +17,7 @@ from proxyset.data import DatasetSpec, ImageSet, normalise
 from proxyset.engine import synchronise
 from proxyset.seeds import make_generator
 from proxyset.train import accuracy, fit
-from search.settings import Training
+from search.settings import Schedule
 from search.space import CHOICES, Candidate
 
 Kind = Literal["proxy", "early-stop", "params", "jacobian", "whole"]
@@ -64,7 +64,7 @@ class Context:
     """What all trials share. Images are numpy arrays, which an object store hands to every worker without a copy."""
 
     spec: DatasetSpec
-    training: Training
+    training: Schedule
     seed: int
     sets: dict[str, Arrays]
     sources: dict[str, Source]
@@ -128,7 +128,7 @@ class Workbench:
         if source.kind == "early-stop":
             return training.epochs * source.batch * source.batches
         epochs = training.whole_epochs if source.kind == "whole" else training.epochs
-        return (epochs or 0) * source.images
+        return epochs * source.images
 
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
@@ -171,7 +171,6 @@ class Workbench:
         training, spec = self.context.training, self.context.spec
         data = self.images(source.name if source.kind == "proxy" else "train")
         epochs = training.whole_epochs if source.kind == "whole" else training.epochs
-        assert epochs is not None
         fit(
             net,
             data,

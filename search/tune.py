@@ -20,6 +20,7 @@ from search.trial import Context, Job, Row, Workbench, row_of
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # trials are the work itself, not something to do in the background
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a small /dev/shm is no reason to refuse
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's folder keeps the rows; Tune's own logs cost most of its time
