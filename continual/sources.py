@@ -53,16 +53,20 @@ def check_settings(choices: tuple[str, ...], names: tuple[str, ...]) -> None:
     known = {field for name in names if name in METHODS for field in METHODS[name].model_fields}
     for key in _settings(choices):
         if key not in known:
-            raise InputError(f"--memory-settings: no setting {key!r} here: {nearest(key, known) if known else names}")
+            hint = nearest(key, known) if known else f"{', '.join(names)} has none"
+            raise InputError(f"--memory-settings: unknown setting {key!r}: {hint}")
 
 
 def _settings(choices: tuple[str, ...]) -> dict[str, Any]:
     values = {}
     for choice in choices:
         key, sign, value = choice.partition("=")
+        try:
+            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            sign = ""
         if not sign:
             raise InputError(f"--memory-settings takes name=value, got {choice!r}")
-        values[key.strip().replace("-", "_")] = yaml.safe_load(value)
     return values
 
 

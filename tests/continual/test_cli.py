@@ -3,8 +3,10 @@
 import ast
 import json
 import random
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +27,16 @@ def call(*argv: str) -> int:
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to work in, with a small dataset of four classes as data.npz and one of three as three.npz."""
     monkeypatch.chdir(tmp_path)
     for name, classes in (("data", 4), ("three", 3)):
         pixels = np.random.default_rng(0).integers(0, 255, (48, 8, 8), dtype=np.uint8)
         labels = np.arange(48) % classes
         np.savez(tmp_path / f"{name}.npz", x_train=pixels, y_train=labels, x_test=pixels[:12], y_test=labels[:12])
-    return tmp_path
+    handler = signal.getsignal(signal.SIGTERM)  # the command takes it over
+    yield tmp_path
+    signal.signal(signal.SIGTERM, handler)
 
 
 def run(*argv: str, out: str = "out") -> int:

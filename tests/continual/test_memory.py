@@ -218,8 +218,11 @@ def test_more_images_than_a_class_has_unknown_memories_and_settings(growing: Str
         memory(growing, "hearding", tmp_path)
     with pytest.raises(InputError, match="did you mean 'iterations'"):
         check_settings(("iteration=3",), ("dsa",))
-    with pytest.raises(InputError, match="takes name=value"):
-        check_settings(("iterations",), ("dsa",))
+    for wrong in ("iterations", "iterations=[", "=3="):
+        with pytest.raises(InputError, match=r"takes name=value|unknown setting"):
+            check_settings((wrong,), ("dsa",))
+    with pytest.raises(InputError, match="none, joint has none"):
+        check_settings(("iterations=3",), ("none", "joint"))
     with pytest.raises(InputError, match="greater than or equal to 1"):
         method_for("dsa", ("iterations=0",), "convnet", 8)
 
