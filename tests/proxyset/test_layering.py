@@ -40,7 +40,7 @@ def test_search_and_continual_build_on_proxyset_and_never_on_each_other(package:
 
 
 def test_the_library_itself_needs_neither_tyro_nor_ray() -> None:
-    """Only the command line and the loader of its settings use tyro; only what runs trials or seeds in parallel, ray."""
+    """Only the command line and the loader of its settings use tyro; only what runs trials or seeds at once, ray."""
     for package in PACKAGES:
         for file in files_of(package):
             name = file.relative_to(ROOT).as_posix()
