@@ -21,7 +21,7 @@ from proxyset.settings import InputError
 from search.folder import CONFIG, PLAN, SOURCES, RunFolder, check_same
 from search.report import mean_scores, report
 from search.settings import DataChoice, Execution, Run, Schedule, part, resolve, truth_count
-from search.sources import TRUTH, Plan, announce, make_sources, plan_proxies, provide
+from search.sources import AGAIN, TRUTH, Plan, announce, make_sources, plan_proxies, provide
 from search.space import Candidate, fitting, load_space, space_720, stratified
 from search.trial import Context, Job, Row, Workbench, pack
 
@@ -127,14 +127,14 @@ def choose(command: Run, dataset: Dataset) -> list[Candidate]:
 
 
 def first_jobs(command: Run, context: Context) -> list[Job]:
-    """Every proxy's trials, then the truth's."""
+    """Every proxy's trials, then the truth's; the noise ceiling's come last, being the least needed."""
     candidates = list(context.candidates.values())
     count = truth_count(command.truth or "all")
     checked = candidates
     if count is not None:
         checked = stratified(candidates, min(count, len(candidates)), make_generator(command.seed, "truth"))
     jobs = []
-    for source in context.sources.values():
+    for source in sorted(context.sources.values(), key=lambda source: source.name == AGAIN):
         chosen = checked if source.name == TRUTH else candidates
         repeats = 1 if source.kind == "params" else command.repeats
         jobs += [Job(source.name, c.name, repeat) for repeat in range(repeats) for c in chosen]

@@ -116,9 +116,7 @@ def run_trials(jobs: Sequence[Job], context: Context, execution: Execution, on_r
 @contextlib.contextmanager
 def _ray(context: Context, execution: Execution) -> Iterator[None]:
     """Ray as `execution` says; one that already runs in this process is used and left running."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows
+    prepare_environment(local=execution.address is None)
     if ray.is_initialized():
         yield
         return
@@ -128,7 +126,6 @@ def _ray(context: Context, execution: Execution) -> Iterator[None]:
         if execution.address is not None:
             ray.init(execution.address, **quiet)
         else:
-            _keep_token_out_of_home()
             size = sum(array.nbytes for arrays in context.sets.values() for array in arrays)
             workers = execution.workers
             cpus = None if workers is None else workers * execution.cpus_per_trial
@@ -143,14 +140,17 @@ def _ray(context: Context, execution: Execution) -> Iterator[None]:
         ray.shutdown()
 
 
-def _keep_token_out_of_home() -> None:
-    """Give a local Ray its access token by the environment; otherwise it writes one under the home directory, which may
-    be read-only. Where there is one, or the user has chosen, nothing changes.
+def prepare_environment(local: bool = True) -> None:
+    """Quiet settings, and Ray's access token from the environment: without it a local Ray writes one under the home
+    directory, which may be read-only. Where there is one already, or the user has chosen, that is left as it is.
     """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows
     with contextlib.suppress(RuntimeError, OSError):  # no home directory at all
         if (Path.home() / ".ray" / "auth_token").exists():
             return
-    if not any(name in os.environ for name in TOKEN_SETTINGS):
+    if local and not any(name in os.environ for name in TOKEN_SETTINGS):
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 

@@ -1,0 +1,120 @@
+"""Tables, result files and pictures from rows."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from proxyset.settings import InputError, RunError
+from search.folder import PLAN, SOURCES, RunFolder
+from search.report import mean_scores, report
+from search.settings import Run, resolve
+from search.space import CHOICES, space_720
+
+NAMES = [candidate.name for candidate in space_720("width<=32")][:24]
+ARCHS = {candidate.name: candidate.arch for candidate in space_720("width<=32")}
+
+
+def row(source: str, name: str, score: float | None, repeat: int = 0, error: str | None = None) -> dict[str, object]:
+    free = source in ("params", "jacobian")
+    choices = {choice: getattr(ARCHS[name], choice) for choice in CHOICES}
+    own = {"source": source, "name": name, "repeat": repeat, "seed": 0, "parameters": 10, "score": score}
+    return own | choices | {"accuracy": None if free else score, "seconds": 1.0, "error": error}
+
+
+def make_run(path: Path, rows: list[dict[str, object]], **settings: object) -> RunFolder:
+    folder = RunFolder(path)
+    folder.create(resolve(Run(**settings)))
+    folder.write(PLAN, {"data": "x", "names": NAMES})
+    sources = dict.fromkeys([str(r["source"]) for r in rows])
+    folder.write(
+        SOURCES, {name: {"images": 100, "seconds": 2.0} for name in [*(s for s in sources if s != "whole"), "whole"]}
+    )
+    for one in rows:
+        folder.append(one)
+    return folder
+
+
+def full_run(path: Path, **settings: object) -> RunFolder:
+    rng = np.random.default_rng(0)
+    truth = rng.random(len(NAMES))
+    rows = [row("dsa", name, float(t), r) for r in range(2) for name, t in zip(NAMES, truth, strict=True)]
+    rows += [row("params", name, 10.0) for name in NAMES]
+    rows += [row("whole", name, float(t), r) for r in range(2) for name, t in zip(NAMES, truth, strict=True)]
+    noise = rng.normal(size=(2, len(NAMES)))
+    rows += [row("whole-again", n, float(truth[i] + noise[r, i]), r) for r in range(2) for i, n in enumerate(NAMES)]
+    return make_run(path, rows, repeats=2, **settings)
+
+
+def test_report_writes_tables_summary_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = full_run(tmp_path / "run", promote=3)
+    report(folder, folder.path)
+    out = capsys.readouterr().out
+    assert "dsa" in out
+    assert "noise ceiling" in out
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert summary["sources"]["dsa"]["spearman"] == pytest.approx(1)
+    assert summary["sources"]["dsa"]["regret"] == 0.0
+    assert summary["sources"]["dsa"]["promoted"]["best"] == summary["truth"]["best"]
+    assert summary["sources"]["dsa"]["trial_seconds"] == 2 * len(NAMES)
+    assert summary["sources"]["params"]["spearman"] is None  # constant scores
+    assert [entry["repeats"] for entry in summary["ceiling"]] == [1, 2]
+    for name in ("results.csv", "results.parquet"):
+        table = pd.read_csv(folder.path / name) if name.endswith("csv") else pd.read_parquet(folder.path / name)
+        assert len(table) == 7 * len(NAMES)
+        assert {*CHOICES, "parameters", "accuracy", "seconds", "seed", "error"} <= set(table.columns)
+    assert (folder.path / "scatter.png").read_bytes()[:4] == b"\x89PNG"
+    assert (folder.path / "choices.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_report_is_the_same_again_and_json_is_alone_on_stdout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = full_run(tmp_path / "run")
+    report(folder, folder.path)
+    first = (folder.path / "summary.json").read_text()
+    capsys.readouterr()
+    report(folder, tmp_path / "elsewhere", as_json=True)
+    assert json.loads(capsys.readouterr().out) == json.loads(first)
+    assert (tmp_path / "elsewhere" / "scatter.png").exists()
+
+
+def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row("dsa", name, i / 10) for i, name in enumerate(NAMES[:5])]
+    rows += [row("whole", name, i / 10) for i, name in enumerate(NAMES[:4])]
+    rows += [row("whole", NAMES[4], None, error="Diverged: the logits are not finite")]
+    folder = make_run(tmp_path / "run", rows)
+    report(folder, folder.path)
+    assert "1 trials failed and are left out" in capsys.readouterr().out
+    facts = json.loads((folder.path / "summary.json").read_text())["sources"]
+    assert (facts["dsa"]["n"], facts["whole"]["failed"]) == (4, 1)
+
+
+def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", [row("dsa", name, i / 10) for i, name in enumerate(NAMES[:5])])
+    report(folder, folder.path)
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert summary["truth"] == {"n": 0}
+    assert "spearman" not in summary["sources"]["dsa"]
+
+
+def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished trial"):
+        report(make_run(tmp_path / "empty", []), tmp_path)
+    failed = [row("dsa", name, None, error="RuntimeError: no") for name in NAMES[:3]]
+    folder = make_run(tmp_path / "failed", [*failed, row("params", NAMES[0], 3.0)])
+    with pytest.raises(RunError, match="every training failed"):
+        report(folder, folder.path)
+
+
+def test_mean_scores_by_repeats_in_the_plans_order() -> None:
+    rows = [row("dsa", NAMES[1], 0.2), row("dsa", NAMES[0], 0.4), row("dsa", NAMES[1], 0.6, 1)]
+    rows += [row("dsa", NAMES[0], None, 1, "RuntimeError: no")]
+    scores = mean_scores(rows, NAMES)["dsa"]
+    assert scores.index.tolist() == NAMES[:2]
+    assert math.isclose(scores[NAMES[1]], 0.4)
+    assert scores[NAMES[0]] == 0.4
+    assert mean_scores(rows, NAMES, repeats=1)["dsa"][NAMES[1]] == 0.2
