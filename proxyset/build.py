@@ -1,6 +1,8 @@
 """From a dataset and a method to a proxy set with its provenance."""
 
 import datetime
+import hashlib
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from proxyset.methods import Method
 from proxyset.progress import Progress, silent
 from proxyset.proxy import ProxySet
 from proxyset.seeds import make_generator
+from proxyset.settings import RunError
 
 
 def build(
@@ -60,6 +63,71 @@ def build(
         "scores": [],
     }
     return ProxySet(data, dataset.spec, provenance)
+
+
+def build_file(
+    dataset: Dataset,
+    method: Method,
+    ipc: int,
+    path: Path,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+    every: int = 10,
+    fresh: bool = False,
+) -> ProxySet:
+    """`build` into the artefact `path`, going on where an earlier call for it was interrupted or killed.
+
+    Args:
+        every: iterations between two writes of the state, which lies beside the artefact until that is whole.
+        fresh: start over in place of going on.
+
+    Raises:
+        InputError: as `build`, or what an earlier call left is of other work.
+        RunError, KeyboardInterrupt: the last good state is kept.
+    """
+    device = torch.device(device)
+    facts = identity(dataset, method, ipc, seed, device)
+    checkpoint = Checkpoint(checkpoint_path(path), every * method.steps(ipc), facts)
+    if fresh:
+        checkpoint.remove()
+    try:
+        proxy = build(dataset, method, ipc, seed=seed, device=device, progress=progress, checkpoint=checkpoint)
+    except RunError as error:
+        where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
+        raise RunError(f"{error}{where}") from None
+    except KeyboardInterrupt:
+        checkpoint.write()
+        raise KeyboardInterrupt(f"interrupted, {checkpoint.step} steps are kept") from None
+    proxy.save(path)
+    checkpoint.remove()
+    return proxy
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Where the state of an unfinished artefact is."""
+    return path.with_suffix(".checkpoint")
+
+
+def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
+    """Where a proxy set of this `identity`, of the dataset called `name`, is kept to be used again.
+
+    That is the file that `proxyset build` makes by default if it is of the same identity, otherwise one with a hash of
+    the identity in its name, so that sets built with other settings stay apart. The device is no part of it.
+    """
+    facts = json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
+    stem = f"{name}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
+    plain = store / f"{stem}.safetensors"
+    if plain.exists() and is_same(ProxySet.load(plain), facts):
+        return plain
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    return store / f"{stem}-{digest}.safetensors"
+
+
+def is_same(proxy: ProxySet, facts: dict[str, Any]) -> bool:
+    """Whether a proxy set was built from just these facts (see `identity`)."""
+    return all(proxy.provenance.get(key) == value for key, value in json.loads(json.dumps(facts)).items())
 
 
 def identity(dataset: Dataset, method: Method, ipc: int, seed: int, device: torch.device) -> dict[str, Any]:

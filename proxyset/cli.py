@@ -107,31 +107,26 @@ def _output(command: Build, dataset: str, seed: int) -> Path:
     return path
 
 
-def _checkpoint_path(path: Path) -> Path:
-    return path.with_suffix(".checkpoint")
-
-
 def _must_build(command: Build, path: Path, work: dict[str, Any]) -> bool:
     """Whether there is work to do for `path`; an error where doing it could lose something.
 
     --resume keeps a finished set of the same work, --force replaces one of other work; to go on after an
     interrupted --force takes both.
     """
+    from proxyset.build import checkpoint_path, is_same
     from proxyset.checkpoint import check_writable
 
     check_writable(path.parent)
-    unfinished = _checkpoint_path(path).exists()
-    if command.resume and path.exists() and not unfinished:
-        facts = _load(path).provenance
-        if all(facts.get(key) == value for key, value in json.loads(json.dumps(work)).items()):
-            return False
+    unfinished = checkpoint_path(path).exists()
+    if command.resume and path.exists() and not unfinished and is_same(_load(path), work):
+        return False
     if command.force:
         return True
     if path.exists() and not (command.resume and unfinished):
         raise InputError(f"{str(path)!r} exists: --force replaces it, --out names another place")
     if unfinished and not command.resume:
         raise InputError(
-            f"an unfinished run left {str(_checkpoint_path(path))!r}: --resume goes on, --force starts over"
+            f"an unfinished run left {str(checkpoint_path(path))!r}: --resume goes on, --force starts over"
         )
     return True
 
@@ -157,41 +152,31 @@ def _announce(command: Build, dataset: Dataset, method: Method, device: torch.de
 
 
 def _build_one(
-    command: Build,
-    dataset: Dataset,
-    method: Method,
-    seed: int,
-    path: Path,
-    device: torch.device,
-    argv: list[str],
+    command: Build, dataset: Dataset, method: Method, seed: int, path: Path, device: torch.device, argv: list[str]
 ) -> None:
-    from proxyset.build import build, identity
-    from proxyset.checkpoint import Checkpoint
+    from proxyset.build import build_file
     from proxyset.plot import save_preview
     from proxyset.progress import ProgressLine, duration
-    from proxyset.settings import RunError
 
-    every = command.checkpoint_every * method.steps(command.ipc)
-    checkpoint = Checkpoint(_checkpoint_path(path), every, identity(dataset, method, command.ipc, seed, device))
-    if command.force and not command.resume:
-        checkpoint.remove()
     line = ProgressLine(path.stem)
     try:
-        proxy = build(dataset, method, command.ipc, seed=seed, device=device, progress=line, checkpoint=checkpoint)
-    except RunError as error:
-        where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
-        raise RunError(f"{error}{where}") from None
-    except KeyboardInterrupt:
-        line.close()
-        checkpoint.write()
+        proxy = build_file(
+            dataset,
+            method,
+            command.ipc,
+            path,
+            seed=seed,
+            device=device,
+            progress=line,
+            every=command.checkpoint_every,
+            fresh=command.force and not command.resume,
+        )
+    except KeyboardInterrupt as stop:
         again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
-        raise KeyboardInterrupt(
-            f"interrupted, {checkpoint.step} steps are kept; to go on: proxyset build {shlex.join(again)}"
-        ) from None
-    line.close()
-    proxy.save(path)
+        raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
+    finally:
+        line.close()
     save_preview(proxy, path.with_suffix(".png"))
-    checkpoint.remove()
     say(f"{path.stem}: built in {duration(proxy.provenance['seconds'])}")
 
 
