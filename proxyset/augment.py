@@ -90,7 +90,8 @@ def crop(images: Tensor, r: Tensor) -> Tensor:
     """Shift by whole pixels, uniform in ±int(0.125·size + 0.5) per axis; zeros come in. r: count×2 (rows, columns)."""
     size = images.shape[-1]
     reach = int(size * CROP + 0.5)
-    shift = (r * (2 * reach + 1)).floor().long()  # 0..2·reach in the padded image
+    # 0..2·reach in the padded image; a draw near 1 may round up to 1 in half precision
+    shift = (r * (2 * reach + 1)).floor().long().clamp(max=2 * reach)
     rows, columns = (shift[:, axis, None] + torch.arange(size, device=images.device) for axis in (0, 1))
     padded = F.pad(images, (reach,) * 4).permute(0, 2, 3, 1)
     image = torch.arange(len(images), device=images.device)[:, None, None]

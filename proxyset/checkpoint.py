@@ -1,6 +1,7 @@
 """State on disk: written whole or not at all, and read back to go on bit for bit."""
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
@@ -124,4 +125,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
+        """Remove it, and what a process killed while writing it left."""
         self.path.unlink(missing_ok=True)
+        for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
+            part.unlink(missing_ok=True)

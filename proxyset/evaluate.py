@@ -14,7 +14,7 @@ from proxyset.nets import build_net
 from proxyset.progress import Progress, silent
 from proxyset.seeds import make_generator
 from proxyset.settings import InputError, Settings
-from proxyset.train import accuracy, fit
+from proxyset.train import accuracy, fit, halfway
 
 
 class Evaluation(Settings):
@@ -108,7 +108,7 @@ def evaluate(
             momentum=protocol.momentum,
             weight_decay=protocol.weight_decay,
             batch_size=protocol.batch_size,
-            milestones=(epochs // 2,),
+            milestones=halfway(epochs),
             operations=transforms,
             generator=generator,
             on_epoch=lambda done, n=number: progress(n * epochs + done, protocol.nets * epochs),  # type: ignore[misc]

@@ -100,6 +100,11 @@ def _set_state(
     generator.set_state(saved["generator"])
 
 
+def halfway(epochs: int) -> tuple[int, ...]:
+    """The milestones of the paper's evaluation: the learning rate drops at half of the epochs; one has no half."""
+    return (epochs // 2,) if epochs > 1 else ()
+
+
 def batch(data: ImageSet, index: Tensor, spec: DatasetSpec, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images (normalised) and labels at `index`, on `device`."""
     index = index.to(data.images.device)

@@ -14,7 +14,7 @@ from proxyset.engine import Estimate, peak_memory, synchronise
 from proxyset.methods.base import Method
 from proxyset.nets import build_net, check_net
 from proxyset.progress import Progress, silent
-from proxyset.train import batch, fit
+from proxyset.train import batch, fit, halfway
 
 
 class Coreset(Method):
@@ -133,7 +133,7 @@ class TrainingCoreset(Coreset):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             batch_size=self.batch_real,
-            milestones=(self.epochs // 2,) if self.epochs > 1 else (),
+            milestones=halfway(self.epochs),
             generator=generator,
             on_batch=events.record if events is not None else None,
             on_epoch=lambda done: progress(done, self.epochs),
