@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from continual.compare import Cell, default_workers, draw, grid, run_grid
+from continual.compare import Cell, default_workers, draw, estimate_grid, grid, run_grid
 from continual.experiment import learn_stream
 from continual.learner import Learner
 from continual.memory import Budget
@@ -47,6 +47,14 @@ def test_the_grid_has_every_memory_with_and_without_distillation(common: dict[st
     assert all(cell.kd for cell in grid(("random",), (0,), "with", **common))
     afresh = common | {"recipe": common["recipe"].model_copy(update={"scheme": "gdumb"})}
     assert not any(cell.kd for cell in grid(("random",), (0,), "both", **afresh))
+
+
+def test_the_estimate_counts_every_memory_once_for_each_seed(common: dict[str, Any]) -> None:
+    assert estimate_grid(grid(("none", "random"), (0, 1), "both", **common))[0] == 0
+    settings = Budget(ipc=2, store=common["budget"].store, memory_settings=("iterations=5",))
+    condensing, learning = estimate_grid(grid(("dsa",), (0, 1), "both", **common | {"budget": settings}))
+    assert condensing > 0
+    assert learning > 0
 
 
 def test_mistakes_show_before_any_training(common: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The learner: the growing head, when distillation acts, and what each switch changes."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from continual.learner import GrowingHead, Learner, half_and_half
 from continual.memory import Budget, Memory
 from continual.recipe import Learning
 from continual.sources import open_source
-from continual.stream import Stream
-from proxyset.data import ImageSet
+from continual.stream import Stream, join_domains, split_classes
+from proxyset.data import Dataset, ImageSet
 from proxyset.settings import InputError
+from tests.continual.conftest import renamed
 
 CPU = torch.device("cpu")
 
@@ -230,6 +232,15 @@ def test_balanced_batches_hold_half_old_and_every_new_image_once(generator: torc
     assert counts.max() - counts.min() <= 1
 
 
+def test_flips_only_where_every_task_allows_it(
+    make_dataset: Callable[..., Dataset], quick: Learning, tmp_path: Path
+) -> None:
+    flips = [renamed(make_dataset(seed=seed, flip=flip), f"set{seed}") for seed, flip in enumerate((True, False))]
+    settings = quick.model_copy(update={"augment": "crop_flip"})
+    for datasets, expected in ((flips, ("crop",)), ([flips[0], renamed(flips[0], "b")], ("crop", "flip"))):
+        assert make(join_domains(datasets), settings, tmp_path)._operations() == expected
+
+
 def test_eeils_schedule() -> None:
     settings = Learning()
     new, balanced = settings.schedule("new"), settings.schedule("balanced")
@@ -264,10 +275,7 @@ def test_settings_that_do_not_fit_are_refused(
         quick.model_copy(update=change).check(growing, memory)
 
 
-def test_a_softmax_over_one_class_is_refused(growing: Stream, quick: Learning) -> None:
-    from continual.stream import split_classes
-    from tests.conftest import make_dataset
-
+def test_a_softmax_over_one_class_is_refused(make_dataset: Callable[..., Dataset], quick: Learning) -> None:
     stream = split_classes(make_dataset(classes=3), 3)
     with pytest.raises(InputError, match="--kd-softmax joint"):
         quick.model_copy(update={"kd": True}).check(stream, "random")
