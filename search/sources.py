@@ -1,28 +1,24 @@
 """From the names a user gives to the sources of a ranking; missing proxy sets are built first."""
 
-import hashlib
-import json
 import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from proxyset.build import build, identity
-from proxyset.checkpoint import Checkpoint, check_writable
+from proxyset.build import build_file, identity, store_path
+from proxyset.checkpoint import check_writable
 from proxyset.config import say
 from proxyset.data import Dataset
 from proxyset.methods import METHODS, Method
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet
-from proxyset.settings import InputError, RunError, nearest
+from proxyset.settings import InputError, nearest
 from search.settings import Run, Schedule
 from search.trial import JACOBIAN_IMAGES, Source
 
 STORE = Path("proxysets")
-CHECKPOINT_EVERY = 10  # iterations
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 FREE = ("params", "jacobian")  # sources that train nothing
 
@@ -69,22 +65,7 @@ def _plan(name: str, command: Run, dataset: Dataset, device: torch.device) -> Pl
     method = METHODS[name](**{key: value for key, value in own.items() if key in fields})
     method.check(dataset.train, dataset.spec, command.ipc)
     facts = identity(dataset, method, command.ipc, command.seed, device)
-    return Plan(name, _file(facts, dataset.spec.name), method)
-
-
-def _file(facts: dict[str, Any], dataset: str) -> Path:
-    """Where a proxy set with this identity lies: under the name `proxyset build` gives it if that one is of the same
-    identity, otherwise under a name with a hash of it, so that sets built with other settings stay apart.
-    """
-    facts = json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
-    stem = f"{dataset}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
-    plain = STORE / f"{stem}.safetensors"
-    if plain.exists():
-        found = ProxySet.load(plain).provenance
-        if all(found.get(key) == value for key, value in facts.items()):
-            return plain
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
-    return STORE / f"{stem}-{digest}.safetensors"
+    return Plan(name, store_path(facts, dataset.spec.name, STORE), method)
 
 
 def _build_command(plan: Plan, command: Run) -> str:
@@ -129,23 +110,11 @@ def provide(plan: Plan, command: Run, dataset: Dataset, device: torch.device) ->
 
 def _build(plan: Plan, method: Method, command: Run, dataset: Dataset, device: torch.device) -> ProxySet:
     check_writable(plan.path.parent)
-    every = CHECKPOINT_EVERY * method.steps(command.ipc)
-    facts = identity(dataset, method, command.ipc, command.seed, device)
-    checkpoint = Checkpoint(plan.path.with_suffix(".checkpoint"), every, facts)
     line = ProgressLine(plan.path.stem)
     try:
-        proxy = build(
-            dataset, method, command.ipc, seed=command.seed, device=device, progress=line, checkpoint=checkpoint
-        )
-    except RunError as error:
-        raise RunError(f"{error} ({checkpoint.path})") from None
-    except KeyboardInterrupt:
-        checkpoint.write()
-        raise
+        proxy = build_file(dataset, method, command.ipc, plan.path, seed=command.seed, device=device, progress=line)
     finally:
         line.close()
-    proxy.save(plan.path)
-    checkpoint.remove()
     say(f"{plan.path}: built in {duration(proxy.provenance['seconds'])}")
     return proxy
 
