@@ -12,6 +12,7 @@ import torch
 import tyro
 from pydantic import Field
 
+from proxyset.augment import operations
 from proxyset.config import Command, parse, peek, say
 from proxyset.data import Dataset, load
 from proxyset.engine import resolve_device
@@ -49,6 +50,7 @@ def run_command(argv: list[str]) -> None:
     dataset = load(command.dataset, data_root=command.data_root, **_data_choices(command))
     if not len(dataset.test):
         raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
+    operations(command.augment, dataset.spec.flip)  # refuses what it does not know
     candidates = choose(command, dataset)
     plans = plan_proxies(command, dataset, device)
     if not resumed:  # only now: what a user got wrong should leave nothing behind
@@ -127,18 +129,22 @@ def choose(command: Run, dataset: Dataset) -> list[Candidate]:
 
 
 def first_jobs(command: Run, context: Context) -> list[Job]:
-    """Every proxy's trials, then the truth's; the noise ceiling's come last, being the least needed."""
+    """Architecture by architecture every source's trials and the truth's, so that an interrupted run is a whole run of
+    fewer architectures; the noise ceiling's come last, being the least needed.
+    """
     candidates = list(context.candidates.values())
     count = truth_count(command.truth or "all")
     checked = candidates
     if count is not None:
         checked = stratified(candidates, min(count, len(candidates)), make_generator(command.seed, "truth"))
+    with_truth = {candidate.name for candidate in checked}
     jobs = []
-    for source in sorted(context.sources.values(), key=lambda source: source.name == AGAIN):
-        chosen = checked if source.name == TRUTH else candidates
-        repeats = 1 if source.kind == "params" else command.repeats
-        jobs += [Job(source.name, c.name, repeat) for repeat in range(repeats) for c in chosen]
-    return jobs
+    for repeat in range(command.repeats):
+        for name in context.candidates:
+            for source in context.sources.values():
+                if (source.name != TRUTH or name in with_truth) and (source.kind != "params" or repeat == 0):
+                    jobs.append(Job(source.name, name, repeat))
+    return sorted(jobs, key=lambda job: job.source == AGAIN)
 
 
 def promoted_jobs(command: Run, context: Context, folder: RunFolder) -> list[Job]:

@@ -1,7 +1,9 @@
 """What the search's tests share: a small context of trials, and one local Ray for all that need one."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,3 +58,18 @@ def local_ray() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def images(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small dataset as a file, in a working folder of its own."""
+    dataset = make_dataset(counts=12)
+    arrays = {"x_train": dataset.train.images, "y_train": dataset.train.labels}
+    arrays |= {"x_test": dataset.test.images, "y_test": dataset.test.labels}
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "tiny.npz", **{name: value.numpy() for name, value in arrays.items()})
+    return Path("tiny.npz")
+
+
+SMALL = "--where width<=32,depth<=2 --sample 4 --ipc 2 --epochs 2 --whole-epochs 1 --iterations 1 --condense-net mlp"
+"""Flags that make a search short."""

@@ -1,0 +1,188 @@
+"""The command from its flags to its files, in a plain loop."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from search.cli import main
+from search.folder import ROWS
+from search.settings import DIGITS, PAPER, Run, resolve
+from tests.search.conftest import SMALL
+
+RUN = Path("runs/run")
+
+
+def search(*argv: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    return int(stop.value.code or 0)
+
+
+def run(images: Path, *flags: str) -> int:
+    return search("run", "--dataset", str(images), *SMALL.split(), "--workers", "0", "--out", str(RUN), *flags)
+
+
+def scores(run: Path = RUN) -> dict[tuple[str, str, int], float]:
+    rows = [json.loads(line) for line in (run / ROWS).read_text().splitlines()]
+    assert len({(row["source"], row["name"], row["repeat"]) for row in rows}) == len(rows)
+    return {(row["source"], row["name"], row["repeat"]): row["score"] for row in rows}
+
+
+def test_help_is_quick_and_imports_neither_torch_nor_ray() -> None:
+    code = "import sys, search.cli\ntry: search.cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'ray', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_run_makes_a_whole_report(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(images, "--proxy", "dc", "random", "early-stop", "whole", "--json") == 0
+    out, err = capsys.readouterr()
+    summary = json.loads(out)
+    assert list(summary["sources"]) == ["dc", "random", "early-stop", "params", "jacobian", "whole-again", "whole"]
+    assert all(facts["n"] == 4 for name, facts in summary["sources"].items() if name != "whole")
+    assert "to build first: dc" in err
+    assert "28 trials" in err
+    table = pd.read_parquet(RUN / "results.parquet")
+    assert len(table) == 28
+    for name in ("results.csv", "summary.json", "scatter.png", "choices.png", "config.json"):
+        assert (RUN / name).exists()
+    (RUN / "scatter.png").unlink()
+    assert search("report", str(RUN)) == 0
+    assert (RUN / "scatter.png").exists()
+
+
+def test_resume_redoes_only_what_is_unfinished(images: Path) -> None:
+    assert run(images, "--proxy", "random", "whole", "--repeats", "2") == 0
+    whole = scores()
+    lines = (RUN / ROWS).read_text().splitlines(keepends=True)
+    (RUN / ROWS).write_text("".join(lines[:7]) + lines[7][:30])  # as a kill leaves it
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+    assert scores() == whole
+    assert (RUN / ROWS).read_text().startswith("".join(lines[:7]))
+
+
+def test_a_resumed_run_keeps_its_settings(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(images, "--proxy", "random") == 0
+    assert search("run", "--resume", str(RUN), "--workers", "0", "--epochs", "3") == 2
+    assert "--epochs was 2" in capsys.readouterr().err
+    assert search("run", "--resume", str(RUN), "--workers", "0", "--config", "x.yaml") == 2
+    (Path("tiny.npz")).write_bytes(b"changed")
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 2
+
+
+def test_truth_and_promote(images: Path) -> None:
+    assert run(images, "--proxy", "random", "--promote", "2", "--no-free") == 0
+    done = scores()
+    ranked = sorted((key for key in done if key[0] == "random"), key=lambda key: -done[key])
+    promoted = {key[1] for key in done if key[0] == "whole"}
+    assert len(promoted) == 2
+    assert done[ranked[0]] == max(done["random", name, 0] for name in promoted)
+    summary = json.loads((RUN / "summary.json").read_text())
+    assert summary["sources"]["random"]["promoted"]["best"] in promoted
+    assert run(images, "--proxy", "random", "--truth", "sample:3", "--force") == 0
+    assert sum(key[0] == "whole" for key in scores()) == 3
+    assert run(images, "--proxy", "random", "--truth", "none", "--force") == 0
+    assert not any(key[0] == "whole" for key in scores())
+
+
+def test_a_space_of_ones_own_with_one_that_fails(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my_space.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Bad(nn.Module):\n"
+        "    def __init__(self): super().__init__(); self.head = nn.Linear(64, 3)\n"
+        "    def forward(self, x):\n"
+        "        if self.training and x.std() > 0: raise RuntimeError('out of memory')\n"
+        "        return self.head(x.flatten(1))\n"
+        "def space():\n"
+        "    for n in (2, 4, 8):\n"
+        "        yield f'mlp-{n}', lambda c, s, k, n=n: nn.Sequential(\n"
+        "            nn.Flatten(), nn.Linear(c * s * s, n), nn.Linear(n, k))\n"
+        "    yield 'bad', lambda c, s, k: Bad()\n"
+        "    yield 'misfit', lambda c, s, k: nn.Flatten()\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    flags = (
+        "--dataset",
+        str(images),
+        "--space",
+        "my_space:space",
+        "--ipc",
+        "2",
+        "--epochs",
+        "2",
+        "--whole-epochs",
+        "1",
+    )
+    assert search("run", *flags, "--proxy", "random", "--workers", "0", "--out", str(RUN)) == 0
+    summary = json.loads((RUN / "summary.json").read_text())
+    assert summary["architectures"] == 4
+    assert {error["name"] for error in summary["errors"]} == {"bad"}
+    assert "out of memory" in summary["errors"][0]["error"]
+    assert not (RUN / "choices.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--proxy dsaa", "did you mean 'dsa'"),
+        ("--where widht<=4", "did you mean 'width'"),
+        ("--sample 1", "at least 2"),
+        ("--truth some", "all, none or sample:N"),
+        ("--space nowhere", "package.module:function"),
+        ("--spcae x", "did you mean '--space'"),
+        ("--address auto --workers 2", "use --max-concurrent"),
+        ("--proxy random --no-build", "proxyset build --method random"),
+        ("--augment crup", "did you mean 'crop'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    images: Path, capsys: pytest.CaptureFixture[str], flags: str, message: str
+) -> None:
+    argv = f"--dataset {images} {SMALL}".split()
+    if "--space" in flags:
+        argv = argv[: argv.index("--where")] + argv[argv.index("--where") + 2 :]
+    assert search("run", *argv, "--out", str(RUN), *flags.split()) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not RUN.exists()
+
+
+def test_a_report_of_nothing_is_a_mistake(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("report") == 2
+    assert search("report", "nowhere") == 2
+    assert "is not a search run" in capsys.readouterr().err
+
+
+def test_left_open_means_the_papers_values_or_the_digits() -> None:
+    paper, digits = resolve(Run(dataset="mnist")), resolve(Run())
+    assert all(getattr(paper, name) == value for name, value in PAPER.items())
+    assert all(getattr(digits, name) == value for name, value in DIGITS.items())
+    assert resolve(Run(whole_epochs=3)).whole_epochs == 3
+    assert (paper.truth, resolve(Run(promote=3)).truth) == ("all", "none")
+    assert resolve(Run(space="a:b")).where == ""
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_run_goes_on(images: Path) -> None:
+    """SIGKILL to the driver between two trials, then --resume: what is finished stays, and the result is the same."""
+    assert run(images, "--proxy", "random", "--repeats", "2", "--out", "runs/uninterrupted") == 0
+    argv = ["run", "--dataset", str(images), *SMALL.split(), "--workers", "0", "--out", str(RUN)]
+    argv += ["--proxy", "random", "--repeats", "2"]
+    driver = subprocess.Popen([sys.executable, "-m", "search.cli", *argv], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and driver.poll() is None:
+        if (RUN / ROWS).exists() and (RUN / ROWS).read_text().count("\n") >= 2:
+            break
+        time.sleep(0.005)
+    driver.kill()
+    driver.wait()
+    before = (RUN / ROWS).read_text()
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+    assert (RUN / ROWS).read_text().startswith(before[: before.rindex("\n") + 1])
+    assert scores() == scores(Path("runs/uninterrupted"))

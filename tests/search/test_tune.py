@@ -1,0 +1,212 @@
+"""Trials with Ray Tune: the same rows as in a plain loop, workers that die, machines that go away."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from proxyset.data import Dataset
+from proxyset.settings import InputError
+from search.settings import Execution
+from search.space import Builder, Candidate
+from search.trial import Context, Job, Row, Workbench
+from tests.search.conftest import make_context
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def global_generators_stay_put() -> None:
+    """Not held here: Ray and Tune draw names from the global generators."""
+
+
+def run(jobs: list[Job], context: Context, **settings: int) -> list[Row]:
+    from search.tune import run_trials
+
+    rows: list[Row] = []
+    run_trials(jobs, context, Execution(**settings), lambda row, running: rows.append(row))
+    return rows
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    return sorted(({**row, "seconds": 0} for row in rows), key=str)
+
+
+def linear(channels: int, size: int, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+
+def dies_once(folder: Path, times: int = 1) -> Builder:
+    """A builder that, the first `times` times, writes its process id and waits to be killed."""
+
+    def build(channels: int, size: int, classes: int) -> nn.Module:
+        attempt = len(list(folder.iterdir()))
+        if attempt < times:
+            (folder / f"{attempt}").write_text(str(os.getpid()))
+            time.sleep(100)
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+    return build
+
+
+def kill_as_they_come(folder: Path, times: int) -> threading.Thread:
+    """SIGKILL to every process that writes its id to `folder`."""
+
+    def watch() -> None:
+        for attempt in range(times):
+            file = folder / f"{attempt}"
+            while not (file.exists() and file.read_text()):
+                time.sleep(0.05)
+            os.kill(int(file.read_text()), signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_the_same_rows_as_in_a_plain_loop(context: Context) -> None:
+    jobs = [Job(source, name) for source in context.sources for name in context.candidates]
+    bench = Workbench(context)
+    assert without_time(run(jobs, context)) == without_time([bench.run(job) for job in jobs])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_killed_mid_trial_is_retried_and_nothing_else_lost(
+    make_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    candidates = (Candidate("dies", builder=dies_once(tmp_path)), Candidate("fine", builder=linear))
+    context = make_context(make_dataset(counts=12), candidates)
+    jobs = [Job("whole", "dies"), *(Job("whole", "fine", repeat) for repeat in range(4))]
+    thread = kill_as_they_come(tmp_path, 1)
+    rows = run(jobs, context)
+    thread.join(1)
+    assert not thread.is_alive()
+    healthy = replace(context, candidates={**context.candidates, "dies": Candidate("dies", builder=linear)})
+    expected = [Workbench(healthy).run(job) for job in jobs]
+    assert without_time(rows) == without_time(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_whose_workers_keep_dying_is_a_row(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    candidates = (Candidate("dies", builder=dies_once(tmp_path, 2)), Candidate("fine", builder=linear))
+    context = make_context(make_dataset(counts=12), candidates)
+    kill_as_they_come(tmp_path, 2)
+    rows = {row["name"]: row for row in run([Job("whole", "dies"), Job("whole", "fine")], context, retries=1)}
+    assert "the worker died 2 times" in rows["dies"]["error"]
+    assert rows["fine"]["error"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_what_no_machine_has_room_for_is_refused(context: Context) -> None:
+    with pytest.raises(InputError, match="a trial asks for 64 CPU and 0 GPU, but no machine has that"):
+        run([Job("whole", next(iter(context.candidates)))], context, cpus_per_trial=64)
+
+
+TWO_NODES = """
+import sys, time
+from dataclasses import replace
+from search.tune import prepare_environment, run_trials
+prepare_environment()
+import ray
+from ray.cluster_utils import Cluster
+from search.settings import Execution
+from search.space import Candidate
+from search.trial import Job
+from tests.conftest import make_dataset
+from tests.search.conftest import make_context
+
+def slow(channels, size, classes):
+    import time
+    from torch import nn
+    time.sleep(2)
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+ray.init(address=cluster.address, log_to_driver=False)
+context = make_context(make_dataset(counts=12), (Candidate("slow", builder=slow),))
+rows = []
+
+def on_row(row, running):
+    rows.append(row)
+    if len(rows) == 2:  # both machines are at work
+        assert running == 1, running
+        cluster.remove_node(second, allow_graceful=False)
+
+run_trials([Job("whole", "slow", repeat) for repeat in range(8)], context, Execution(retries=3), on_row)
+assert sorted(row["repeat"] for row in rows) == list(range(8)), rows
+assert all(row["error"] is None for row in rows), rows
+assert sum(node["Alive"] for node in ray.nodes()) == 1
+print("all rows")
+"""
+
+
+@pytest.mark.slow
+def test_a_machine_that_goes_away_loses_nothing() -> None:
+    """Two Ray nodes with a worker each; one is removed mid-run. In a process of its own: one Ray per process."""
+    done = subprocess.run([sys.executable, "-c", TWO_NODES], cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert "all rows" in done.stdout, done.stderr[-3000:]
+
+
+DRIVER = """
+import sys
+from search.cli import main
+main(sys.argv[1:])
+"""
+
+SLOW_SPACE = """
+import time
+from torch import nn
+
+def build(channels, size, classes):
+    time.sleep(0.3)
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+def space():
+    for number in range(8):
+        yield f"net-{number}", build
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) -> None:
+    """SIGKILL to the driver of a local Ray, with a home that cannot be written; --resume does only the rest."""
+    (tmp_path / "slow_space.py").write_text(SLOW_SPACE)
+    flags = f"--dataset {images} --space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random".split()
+    environment = os.environ | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    rows = tmp_path / "run" / "rows.jsonl"
+
+    def start(*argv: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", DRIVER, "run", *argv, "--workers", "2"]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    driver = start(*flags, "--out", "run")
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and driver.poll() is None:
+        if rows.exists() and rows.read_text().count("\n") >= 3:
+            break
+        time.sleep(0.01)
+    driver.kill()
+    driver.communicate()
+    before = rows.read_text()
+    before = before[: before.rindex("\n") + 1]
+    assert 3 <= before.count("\n") < 32
+    again = start("--resume", "run")
+    _, error = again.communicate(timeout=300)
+    assert again.returncode == 0, error.decode()[-3000:]
+    assert rows.read_text().startswith(before)
+    assert rows.read_text().count("\n") == 32
+    assert f"{before.count(chr(10))} of 32 trials are already done" in error.decode()
