@@ -10,11 +10,14 @@ THREADS := OMP_NUM_THREADS=1
 	$(BIN)/pip install --quiet -e '.[dev]' -c constraints.txt
 	touch $@
 
-# Condense real digits, score the result beside random, herding and the whole set, draw it.
+# Condense real digits and score the result beside random, herding and the whole set; rank architectures on it; learn
+# the digits two classes at a time with a condensed memory. Everything lands in demo/.
 demo: .venv/done
 	$(BIN)/proxyset build --config configs/proxyset/demo.yaml --force
 	$(BIN)/proxyset eval demo/digits-dsa.safetensors --nets 5 --baseline random herding whole
-	@echo "picture of the condensed digits: demo/digits-dsa.png"
+	$(BIN)/search run --config configs/search/demo.yaml --force
+	$(BIN)/continual run --config configs/continual/demo.yaml --force
+	@echo "look at demo/digits-dsa.png, the pictures in demo/search/, demo/continual/matrix.png and memory.png"
 
 test: lint
 	$(THREADS) $(BIN)/pytest -n 2
