@@ -15,10 +15,10 @@ import torch
 
 from proxyset.data import load
 from proxyset.nets import Arch
+from search.environment import prepare
 from search.settings import Execution, Schedule
 from search.space import Candidate
 from search.trial import Context, Job, Row, Source, Workbench, pack
-from search.tune import run_trials
 
 
 def make_context(epochs: int, arch: Arch) -> Context:
@@ -39,6 +39,8 @@ def measure(run: Callable[[Callable[[Row, int], None]], object]) -> tuple[float,
 
 
 def with_ray(context: Context, trials: int, workers: int) -> tuple[float, float]:
+    from search.tune import run_trials  # after Ray's environment is set
+
     jobs = [Job("whole", "net", repeat) for repeat in range(trials)]
     return measure(lambda on_row: run_trials(jobs, context, Execution(workers=workers), on_row))
 
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each longer trial for the speed-up")
     settings = parser.parse_args()
     torch.set_num_threads(1)
+    prepare()
     tiny = make_context(1, Arch(width=4, depth=1))
     _, loop = in_a_loop(tiny, settings.trials)
     start, ray = with_ray(tiny, settings.trials, 1)

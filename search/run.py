@@ -19,6 +19,7 @@ from proxyset.engine import resolve_device
 from proxyset.progress import ProgressLine, duration
 from proxyset.seeds import make_generator
 from proxyset.settings import InputError
+from search.environment import prepare
 from search.folder import CONFIG, PLAN, SOURCES, RunFolder, check_same
 from search.report import mean_scores, report
 from search.settings import DataChoice, Execution, Run, Schedule, part, resolve, truth_count
@@ -193,6 +194,7 @@ def run_jobs(jobs: list[Job], context: Context, command: Run, folder: RunFolder,
             for number, job in enumerate(left, 1):
                 watch(bench.run(job), int(number < len(left)))
         else:
+            prepare(local=command.address is None)
             from search.tune import run_trials
 
             run_trials(left, context, part(command, Execution), watch)

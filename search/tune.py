@@ -1,13 +1,13 @@
-"""Trials in parallel with Ray Tune, on this machine or on a cluster. The only file that imports ray."""
+"""Trials in parallel with Ray Tune, on this machine or on a cluster. The only file that imports ray.
+
+Ray reads its environment as it is imported: call `environment.prepare` before importing this file.
+"""
 
 import contextlib
 import logging
-import os
-import secrets
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,21 +18,9 @@ from proxyset.settings import InputError
 from search.settings import Execution
 from search.trial import Context, Job, Row, Workbench, row_of
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # trials are the work itself, not something to do in the background
-    "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a small /dev/shm is no reason to refuse
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's folder keeps the rows; Tune's own logs cost most of its time
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command's to handle
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-}
-"""Environment of Ray and Tune; a user's own values win."""
-
 OnRow = Callable[[Row, int], None]
 
 OBJECT_STORE = 128 * 2**20  # bytes besides the images
-TOKEN_SETTINGS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 class TrialActor(tune.Trainable):
@@ -116,7 +104,7 @@ def run_trials(jobs: Sequence[Job], context: Context, execution: Execution, on_r
 @contextlib.contextmanager
 def _ray(context: Context, execution: Execution) -> Iterator[None]:
     """Ray as `execution` says; one that already runs in this process is used and left running."""
-    prepare_environment(local=execution.address is None)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows
     if ray.is_initialized():
         yield
         return
@@ -129,7 +117,9 @@ def _ray(context: Context, execution: Execution) -> Iterator[None]:
             size = sum(array.nbytes for arrays in context.sets.values() for array in arrays)
             workers = execution.workers
             cpus = None if workers is None else workers * execution.cpus_per_trial
-            ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE + 2 * size, **quiet)
+            memory = OBJECT_STORE + 2 * size
+            # "local", because without an address Ray would join whatever else runs on this machine
+            ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=memory, **quiet)
     except ConnectionError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"no Ray cluster at --address {execution.address}: {reason}") from None
@@ -138,21 +128,6 @@ def _ray(context: Context, execution: Execution) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def prepare_environment(local: bool = True) -> None:
-    """Quiet settings, and Ray's access token from the environment: without it a local Ray writes one under the home
-    directory, which may be read-only. Where there is one already, or the user has chosen, that is left as it is.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows
-    with contextlib.suppress(RuntimeError, OSError):  # no home directory at all
-        if (Path.home() / ".ray" / "auth_token").exists():
-            return
-    if local and not any(name in os.environ for name in TOKEN_SETTINGS):
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _check_resources(execution: Execution) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from proxyset.data import Dataset
 from proxyset.nets import Arch
+from search.environment import prepare
 from search.settings import Schedule
 from search.space import Candidate
 from search.trial import Context, Source, pack
@@ -50,12 +51,10 @@ def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **sch
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One Ray for the session; `run_trials` uses the one that runs in its process."""
+    prepare()
     import ray
 
-    from search.tune import prepare_environment
-
-    prepare_environment()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
     yield
     ray.shutdown()
 

@@ -118,14 +118,15 @@ def test_what_no_machine_has_room_for_is_refused(context: Context) -> None:
 TWO_NODES = """
 import sys, time
 from dataclasses import replace
-from search.tune import prepare_environment, run_trials
-prepare_environment()
+from search.environment import prepare
+prepare()
 import ray
 from ray.cluster_utils import Cluster
 from search.settings import Execution
 from search.space import Candidate
 from search.trial import Job
 from tests.conftest import make_dataset
+from search.tune import run_trials
 from tests.search.conftest import make_context
 
 def slow(channels, size, classes):
