@@ -173,12 +173,13 @@ def compare_command(argv: list[str]) -> None:
     from continual.sources import check_settings, label
     from continual.stream import StreamChoice
     from proxyset.engine import resolve_device
+    from proxyset.methods import METHODS
 
     command = parse(_with(Compare, Recipe, Budget, StreamChoice), argv, "continual compare", pairs=True)
     if not command.memory or not command.seeds:
         raise InputError("nothing to compare: give at least one --memory and one of --seeds")
     device = resolve_device(command.device)
-    check_settings(extract(command, Budget).memory_settings, command.memory)
+    check_settings(extract(command, Budget).memory_settings, tuple(METHODS))  # each memory takes those that it has
     choice = extract(command, StreamChoice)
     name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
     folder = command.out or RUNS / f"continual-compare-{name}"

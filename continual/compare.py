@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from proxyset.checkpoint import write_atomic
 from proxyset.config import say
 from proxyset.progress import duration
 from proxyset.settings import InputError, RunError
+
+OBJECT_STORE = 128 * 2**20  # bytes; what travels between the processes is settings and results
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def grid(memories: Sequence[str], seeds: Sequence[int], kd: str, **common: Any) 
 
 
 def draw(runs: Sequence[dict[str, Any]], folder: Path) -> None:
-    """results.json and results.csv of all runs, and curves.png: the paper's Figure 3."""
+    """summary.json and results.csv of all runs, and curves.png: the paper's Figure 3."""
     from continual.plot import save_curves
 
     stream = runs[0]["stream"]
@@ -120,18 +123,30 @@ def estimate_grid(cells: Sequence[Cell]) -> tuple[float, float]:
 
 
 def run_grid(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
-    """The results of all cells, in their order; `workers` at a time, one thread each, where there are more than one."""
-    if workers < 2:
-        results = []
-        for number, cell in enumerate(cells):
-            results.append(cell.run())
-            _tell(number, cells, results[-1])
-        return results
+    """The results of all cells, in their order; `workers` at a time, one thread each, where there are more than one.
+
+    Raises:
+        RunError: a run that was done elsewhere failed.
+    """
+    if workers > 1:
+        return _run_in_parallel(cells, workers)
+    results = []
+    for number, cell in enumerate(cells):
+        results.append(cell.run())
+        _tell(number, cells, results[-1])
+    return results
+
+
+def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
     import ray
 
     gpus = torch.cuda.device_count() / workers if cells[0].device.type == "cuda" else 0
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
+        # "local", because without an address Ray would join whatever else runs on this machine
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+        ray.init("local", num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces it; the command says how to go on
         remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_run_alone)
         done: dict[Path, dict[str, Any]] = {}
         for kd in (False, True):  # what is condensed without distillation is then there with it

@@ -68,7 +68,7 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
     amount = " ".join(f"{name} {value}" for name, value in first["budget"].items())
     console.print(f"memory: {amount} (ipc counts images per class of every task)")
     console.print(f"{first['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}")
-    wide = Console(width=max(console.width, 110), markup=False, highlight=False)
+    wide = Console(width=max(console.width, 120), markup=False, highlight=False)
     wide.print(_stages(runs))
     wide.print(_measures(runs))
     if len(runs) == 1:
