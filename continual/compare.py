@@ -21,6 +21,10 @@ from proxyset.config import say
 from proxyset.progress import duration
 from proxyset.settings import InputError, RunError
 
+RAY_SETTINGS = {  # read from the environment as Ray is imported
+    "RAY_worker_niceness": "0",  # the runs are the work itself, not something to do in the background
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 OBJECT_STORE = 128 * 2**20  # bytes; what travels between the processes is settings and results
 
 
@@ -138,6 +142,8 @@ def run_grid(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
 
 
 def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
     import ray
 
     gpus = torch.cuda.device_count() / workers if cells[0].device.type == "cuda" else 0

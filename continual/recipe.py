@@ -7,9 +7,10 @@ from pydantic import Field
 from continual.sources import JOINT, NONE, SMALL
 from continual.stream import Stream
 from proxyset.augment import ALL, operations
-from proxyset.evaluate import Evaluation
+from proxyset.evaluation import Evaluation
 from proxyset.nets import check_net, full_name
 from proxyset.settings import InputError, Settings
+from proxyset.train import halfway
 
 Phase = Literal["new", "balanced", "joint", "afresh"]
 
@@ -77,7 +78,7 @@ class Recipe(Settings):
         if phase == "afresh":
             protocol = Evaluation()
             own = protocol.model_dump(include={"lr", "momentum", "weight_decay", "batch_size"})
-            return own | {"epochs": self.gdumb_epochs, "milestones": (self.gdumb_epochs // 2,)}
+            return own | {"epochs": self.gdumb_epochs, "milestones": halfway(self.gdumb_epochs)}
         epochs, lr = (self.balance_epochs, self.balance_lr) if phase == "balanced" else (self.epochs, self.lr)
         own = self.model_dump(include={"momentum", "weight_decay", "batch_size"})
         return own | {"epochs": epochs, "lr": lr, "milestones": range(self.lr_every, epochs, self.lr_every)}

@@ -1,7 +1,5 @@
 """Where memories come from: any method of the core run on a task's own data, or proxy-set files."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ import yaml
 from torch import nn
 
 from continual.stream import Stream, Task
-from proxyset.build import build, identity
-from proxyset.checkpoint import Checkpoint
+from proxyset.builder import build_file, identity, store_path
 from proxyset.data import ImageSet, to_pixels
 from proxyset.methods import METHODS, Method
 from proxyset.methods.coreset import FeatureCoreset
@@ -143,41 +140,19 @@ class Condensed:
     def condense(self, task: Task, count: int) -> ProxySet:
         """The task's proxy set: read where it was made before, otherwise made now, going on where a run stopped."""
         path = self._path(task, count)
-        wanted = self._identity(task, count)
         if path.exists():
-            proxy = ProxySet.load(path)
-            if {key: proxy.provenance.get(key) for key in wanted} == wanted:
-                return proxy
-        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), 10 * self.method.steps(count), wanted)
-        try:
-            proxy = build(
-                task.data,
-                self.method,
-                count,
-                seed=self.seed,
-                device=self.device,
-                progress=self.show(path.stem),
-                checkpoint=checkpoint,
-            )
-        except KeyboardInterrupt:
-            checkpoint.write()
-            raise
-        proxy.save(path)
-        checkpoint.remove()
-        return proxy
+            return ProxySet.load(path)
+        return build_file(
+            task.data, self.method, count, path, seed=self.seed, device=self.device, progress=self.show(path.stem)
+        )
 
     def _uses_learner(self) -> bool:
         """Whether images are ranked by features of the network that is being learned, as EEIL does."""
         return self.at_hand and isinstance(self.method, FeatureCoreset) and self.method.trains()
 
-    def _identity(self, task: Task, count: int) -> dict[str, Any]:
-        values = identity(task.data, self.method, count, self.seed, self.device)
-        return json.loads(json.dumps(values))  # as it reads back from a file
-
     def _path(self, task: Task, count: int) -> Path:
-        content = json.dumps(self._identity(task, count), sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
-        return self.store / f"{task.name}-{self.method.name}-ipc{count}-seed{self.seed}-{digest}.safetensors"
+        facts = identity(task.data, self.method, count, self.seed, self.device)
+        return store_path(facts, task.name, self.store)
 
 
 @dataclass(frozen=True)

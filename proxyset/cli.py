@@ -55,7 +55,7 @@ class Build(DataChoice, Command):
 
 
 def build_command(argv: list[str]) -> None:
-    from proxyset.build import identity
+    from proxyset.builder import identity
     from proxyset.data import load
     from proxyset.engine import resolve_device
     from proxyset.methods import get_method
@@ -82,7 +82,7 @@ def build_command(argv: list[str]) -> None:
         else:
             say(f"{path}: already built")
     if command.nets:
-        from proxyset.evaluate import Evaluation
+        from proxyset.evaluation import Evaluation
 
         _evaluate(paths, dataset, Evaluation(nets=command.nets), (), (), command.seed, device, command.as_json)
     elif command.as_json:
@@ -113,7 +113,7 @@ def _must_build(command: Build, path: Path, work: dict[str, Any]) -> bool:
     --resume keeps a finished set of the same work, --force replaces one of other work; to go on after an
     interrupted --force takes both.
     """
-    from proxyset.build import checkpoint_path, is_same
+    from proxyset.builder import checkpoint_path, is_same
     from proxyset.checkpoint import check_writable
 
     check_writable(path.parent)
@@ -154,7 +154,7 @@ def _announce(command: Build, dataset: Dataset, method: Method, device: torch.de
 def _build_one(
     command: Build, dataset: Dataset, method: Method, seed: int, path: Path, device: torch.device, argv: list[str]
 ) -> None:
-    from proxyset.build import build_file
+    from proxyset.builder import build_file
     from proxyset.plot import save_preview
     from proxyset.progress import ProgressLine, duration
 
@@ -200,7 +200,7 @@ class Eval(Command):
 
 def eval_command(argv: list[str]) -> None:
     from proxyset.engine import resolve_device
-    from proxyset.evaluate import Evaluation
+    from proxyset.evaluation import Evaluation
 
     command = parse(with_fields(Eval, Evaluation), argv, "proxyset eval")
     if not command.files:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxyset.data import Dataset, ImageSet
-from proxyset.evaluate import Evaluation, Score, evaluate
+from proxyset.evaluation import Evaluation, Score, evaluate
 from proxyset.methods import METHODS
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from proxyset.build import build_file, identity, store_path
+from proxyset.builder import build_file, identity, store_path
 from proxyset.checkpoint import check_writable
 from proxyset.config import say
 from proxyset.data import Dataset

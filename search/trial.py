@@ -16,7 +16,7 @@ from proxyset.augment import operations
 from proxyset.data import DatasetSpec, ImageSet, normalise
 from proxyset.engine import synchronise
 from proxyset.seeds import make_generator
-from proxyset.train import accuracy, fit
+from proxyset.train import accuracy, fit, halfway
 from search.settings import Schedule
 from search.space import CHOICES, Candidate
 
@@ -180,7 +180,7 @@ class Workbench:
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             batch_size=training.batch_size,
-            milestones=(epochs // 2,),
+            milestones=halfway(epochs),
             operations=operations(training.augment, spec.flip),
             generator=generator,
             order=some_batches(len(data), source.batch, source.batches) if source.kind == "early-stop" else None,

@@ -112,7 +112,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_proxy_sets_that_proxyset_built_are_a_memory(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from proxyset.build import build
+    from proxyset.builder import build
     from proxyset.data import load
     from proxyset.methods import METHODS
 

@@ -9,7 +9,7 @@ import torch
 from continual.memory import Budget, Memory
 from continual.sources import Condensed, check_settings, head, method_for, open_source
 from continual.stream import Stream, join_domains, split_classes
-from proxyset.build import build
+from proxyset.builder import build
 from proxyset.data import Dataset, ImageSet, normalise
 from proxyset.methods import METHODS
 from proxyset.nets import build_net

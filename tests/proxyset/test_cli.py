@@ -22,7 +22,7 @@ from PIL import Image
 
 from proxyset.cli import main
 from proxyset.data import load
-from proxyset.evaluate import Evaluation
+from proxyset.evaluation import Evaluation
 from proxyset.methods import METHODS
 from proxyset.progress import ProgressLine
 from proxyset.proxy import ProxySet

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from proxyset.cli import Build, Eval, main
 from proxyset.config import Command, extract, parse, peek, read_yaml, with_fields
-from proxyset.evaluate import Evaluation
+from proxyset.evaluation import Evaluation
 from proxyset.methods import DSA, METHODS
 from proxyset.proxy import ProxySet
 from proxyset.settings import InputError, Settings, nearest

@@ -67,7 +67,7 @@ def test_what_proxyset_build_made_under_its_own_name_is_used(images: Path, datas
 
 
 def test_a_file_is_a_source_if_it_is_of_the_same_data(images: Path, dataset: Dataset, tiny: Dataset) -> None:
-    from proxyset.build import build
+    from proxyset.builder import build
     from proxyset.methods import get_method
 
     build(dataset, get_method("random")(), 3).save("mine.safetensors")

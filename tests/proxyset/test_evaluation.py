@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from proxyset.data import Dataset, ImageSet
-from proxyset.evaluate import Evaluation, Score, evaluate
+from proxyset.evaluation import Evaluation, Score, evaluate
 from proxyset.settings import InputError
 from tests import reference
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from proxyset import progress as module
-from proxyset.build import build, identity
+from proxyset.builder import build, identity
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, DatasetSpec, ImageSet
 from proxyset.engine import peak_memory, resolve_device

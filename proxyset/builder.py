@@ -114,7 +114,8 @@ def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
     """Where a proxy set of this `identity`, of the dataset called `name`, is kept to be used again.
 
     That is the file that `proxyset build` makes by default if it is of the same identity, otherwise one with a hash of
-    the identity in its name, so that sets built with other settings stay apart. The device is no part of it.
+    the identity in its name, so that sets built with other settings stay apart. The device is no part of it: a set that
+    a GPU made serves a machine without one.
     """
     facts = json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
     stem = f"{name}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
