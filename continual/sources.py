@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from continual.stream import Stream, Task
-from proxyset.builder import build_file, identity, store_path
+from proxyset.builder import build_file, identity, is_same, store_path
 from proxyset.data import ImageSet, to_pixels
 from proxyset.methods import METHODS, Method
 from proxyset.methods.coreset import FeatureCoreset
@@ -139,9 +139,10 @@ class Condensed:
 
     def condense(self, task: Task, count: int) -> ProxySet:
         """The task's proxy set: read where it was made before, otherwise made now, going on where a run stopped."""
-        path = self._path(task, count)
-        if path.exists():
-            return ProxySet.load(path)
+        facts = identity(task.data, self.method, count, self.seed, self.device)
+        path = store_path(facts, task.name, self.store)
+        if path.exists() and is_same(proxy := ProxySet.load(path), facts):
+            return proxy
         return build_file(
             task.data, self.method, count, path, seed=self.seed, device=self.device, progress=self.show(path.stem)
         )

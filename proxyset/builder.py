@@ -117,7 +117,7 @@ def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
     the identity in its name, so that sets built with other settings stay apart. The device is no part of it: a set that
     a GPU made serves a machine without one.
     """
-    facts = json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
+    facts = _without_device(facts)
     stem = f"{name}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
     plain = store / f"{stem}.safetensors"
     if plain.exists() and is_same(ProxySet.load(plain), facts):
@@ -127,8 +127,13 @@ def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
 
 
 def is_same(proxy: ProxySet, facts: dict[str, Any]) -> bool:
-    """Whether a proxy set was built from just these facts (see `identity`)."""
-    return all(proxy.provenance.get(key) == value for key, value in json.loads(json.dumps(facts)).items())
+    """Whether a proxy set was built from just these facts (see `identity`), on whatever device."""
+    return all(proxy.provenance.get(key) == value for key, value in _without_device(facts).items())
+
+
+def _without_device(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as they read back from a file, without the device."""
+    return json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
 
 
 def identity(dataset: Dataset, method: Method, ipc: int, seed: int, device: torch.device) -> dict[str, Any]:
