@@ -15,8 +15,6 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 
-TOKEN_SETTINGS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-
 
 def prepare(local: bool = True) -> None:
     """Make Ray and Tune quiet, and give a local Ray its access token.
@@ -29,6 +27,6 @@ def prepare(local: bool = True) -> None:
     with contextlib.suppress(RuntimeError, OSError):  # no home directory at all
         if (Path.home() / ".ray" / "auth_token").exists():
             return
-    if local and not any(name in os.environ for name in TOKEN_SETTINGS):
-        os.environ["RAY_AUTH_MODE"] = "token"
+    chosen = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    if local and not chosen and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -187,7 +187,8 @@ def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) 
     """SIGKILL to the driver of a local Ray, with a home that cannot be written; --resume does only the rest."""
     (tmp_path / "slow_space.py").write_text(SLOW_SPACE)
     flags = f"--dataset {images} --space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random".split()
-    environment = os.environ | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = own | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     rows = tmp_path / "run" / "rows.jsonl"
 
     def start(*argv: str) -> "subprocess.Popen[bytes]":
@@ -201,7 +202,8 @@ def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) 
             break
         time.sleep(0.01)
     driver.kill()
-    driver.communicate()
+    _, error = driver.communicate()
+    assert rows.exists(), error.decode()[-3000:]
     before = rows.read_text()
     before = before[: before.rindex("\n") + 1]
     assert 3 <= before.count("\n") < 32
