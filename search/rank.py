@@ -67,16 +67,30 @@ def interval(
 
     Resamples on which the statistic is NaN (constant scores) are left out; (NaN, NaN) where over half of them are.
     """
-    count = len(proxy)
+    count = len(truth)
     values = []
     for _ in range(samples):
         index = rng.integers(count, size=count)
-        values.append(statistic(proxy[index], truth[index]))
+        values.append(statistic(proxy[..., index], truth[index]))
     finite = np.array(values)[np.isfinite(values)]
     if len(finite) * 2 < samples:
         return math.nan, math.nan
     low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
+
+
+def lead(
+    first: Scores, second: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000
+) -> tuple[float, float, float]:
+    """By how much Spearman's ρ of `first` exceeds that of `second`, and the 95 % interval of that: both on the same
+    resamples, so what they have in common cancels, and the intervals of the two need not lie apart.
+    """
+
+    def statistic(pair: Scores, truth: Scores) -> float:
+        return spearman(pair[0], truth) - spearman(pair[1], truth)
+
+    pair = np.stack([first, second])
+    return statistic(pair, truth), *interval(statistic, pair, truth, rng, samples)
 
 
 def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000) -> dict[str, float]:

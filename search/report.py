@@ -17,7 +17,7 @@ from proxyset.progress import duration
 from proxyset.settings import InputError, RunError
 from search.folder import PLAN, SOURCES, SUMMARY, RunFolder, stored
 from search.plot import save_pictures
-from search.rank import spearman, summarise
+from search.rank import lead, spearman, summarise
 from search.sources import AGAIN, FREE, TRUTH
 from search.trial import Row
 
@@ -101,10 +101,23 @@ def summarise_run(folder: RunFolder, rows: list[Row], scores: dict[str, "pd.Seri
             if settings.promote:
                 facts["promoted"] = _best(scores[name], settings.promote, truth)
         result["sources"][name] = facts
+    result["leads"] = _leads([name for name in sources if name != TRUTH and name in scores], scores, settings.seed)
     if AGAIN in sources:
         result["ceiling"] = [_ceiling(rows, names, repeats) for repeats in range(1, settings.repeats + 1)]
     result["errors"] = table[table["error"].notna()][["source", "name", "error"]].to_dict("records")
     return result
+
+
+def _leads(names: list[str], scores: dict[str, "pd.Series[float]"], seed: int) -> list[dict[str, Any]]:
+    """By how much the first source's Spearman exceeds each other's, over the architectures that all three scored."""
+    found = []
+    for other in names[1:]:
+        three = pd.DataFrame({"first": scores[names[0]], "other": scores[other], "truth": scores.get(TRUTH)}).dropna()
+        if len(three) >= 2:
+            columns = [three[column].to_numpy(dtype=float) for column in three]
+            value, low, high = lead(columns[0], columns[1], columns[2], np.random.default_rng([seed, len(three)]))
+            found.append({"first": names[0], "other": other, "spearman": value, "low": low, "high": high})
+    return found
 
 
 def _best(scores: "pd.Series[float]", k: int, truth: "pd.Series[float]") -> dict[str, Any]:
@@ -141,6 +154,10 @@ def _notes(summary: dict[str, Any]) -> list[str]:
             notes.append(f"best of {name}'s top {k} on the whole set: {best['best']}, {_percent(best['accuracy'])} %")
     if "best" in summary["truth"]:
         notes.append(f"best on the whole set: {summary['truth']['best']}, {_percent(summary['truth']['accuracy'])} %")
+    for row in summary["leads"]:
+        if np.isfinite(row["spearman"]):
+            ends = f"[{_number(row['low'])}, {_number(row['high'])}]"
+            notes.append(f"Spearman of {row['first']} minus that of {row['other']}: {_number(row['spearman'])} {ends}")
     if len(summary.get("ceiling", [])) > 1:
         moves = ", ".join(f"{_number(row['spearman'])} with {row['repeats']}" for row in summary["ceiling"])
         notes.append(f"noise ceiling (Spearman of the whole set with itself) by repeats: {moves}")

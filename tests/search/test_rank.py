@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.rank import interval, kendall, on_top, precision, regret, share, spearman, summarise, top
+from search.rank import interval, kendall, lead, on_top, precision, regret, share, spearman, summarise, top
 
 A = np.array([0.1, 0.4, 0.4, 0.9, 0.7])
 B = np.array([0.2, 0.3, 0.5, 0.8, 0.8])
@@ -103,3 +103,17 @@ def test_summary_has_every_statistic() -> None:
     assert same == pytest.approx([1, 1, 1, 1])
     assert facts["regret"] == 0.0
     assert facts["found"] == truth.max()
+
+
+def test_lead_is_paired() -> None:
+    """Two proxies that share their noise: each one's interval is wide, that of their difference is not."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=60)
+    worse = truth + rng.normal(size=60)
+    better = worse + 0.2 * (truth - worse)
+    value, low, high = lead(better, worse, truth, np.random.default_rng(0), 300)
+    assert value == pytest.approx(spearman(better, truth) - spearman(worse, truth))
+    assert 0 < low < value < high
+    own = interval(spearman, better, truth, np.random.default_rng(0), 300)
+    assert high - low < own[1] - own[0]
+    assert lead(truth, truth, truth, np.random.default_rng(0), 10) == (0.0, 0.0, 0.0)
