@@ -17,9 +17,9 @@ from proxyset.config import Command, parse, peek, say
 from proxyset.data import Dataset, load
 from proxyset.engine import resolve_device
 from proxyset.progress import ProgressLine, duration
+from proxyset.ray_environment import prepare_ray
 from proxyset.seeds import make_generator
 from proxyset.settings import InputError
-from search.environment import prepare
 from search.folder import CONFIG, PLAN, SOURCES, RunFolder, check_same
 from search.report import mean_scores, report
 from search.settings import DataChoice, Execution, Run, Schedule, part, resolve, truth_count

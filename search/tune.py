@@ -1,6 +1,6 @@
 """Trials in parallel with Ray Tune, on this machine or on a cluster. The only file that imports ray.
 
-Ray reads its environment as it is imported: call `environment.prepare` before importing this file.
+Ray reads its environment as it is imported: call `proxyset.ray_environment.prepare_ray` before importing this file.
 """
 
 import contextlib

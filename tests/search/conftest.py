@@ -9,7 +9,7 @@ import torch
 
 from proxyset.data import Dataset
 from proxyset.nets import Arch
-from search.environment import prepare
+from proxyset.ray_environment import prepare_ray
 from search.settings import Schedule
 from search.space import Candidate
 from search.trial import Context, Source, pack

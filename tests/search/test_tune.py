@@ -118,7 +118,7 @@ def test_what_no_machine_has_room_for_is_refused(context: Context) -> None:
 TWO_NODES = """
 import sys, time
 from dataclasses import replace
-from search.environment import prepare
+from proxyset.ray_environment import prepare_ray
 prepare()
 import ray
 from ray.cluster_utils import Cluster
