@@ -15,7 +15,7 @@ import torch
 
 from proxyset.data import load
 from proxyset.nets import Arch
-from search.environment import prepare
+from proxyset.ray_environment import prepare_ray
 from search.settings import Execution, Schedule
 from search.space import Candidate
 from search.trial import Context, Job, Row, Source, Workbench, pack
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each longer trial for the speed-up")
     settings = parser.parse_args()
     torch.set_num_threads(1)
-    prepare()
+    prepare_ray()
     tiny = make_context(1, Arch(width=4, depth=1))
     _, loop = in_a_loop(tiny, settings.trials)
     start, ray = with_ray(tiny, settings.trials, 1)

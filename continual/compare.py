@@ -19,12 +19,9 @@ from continual.stream import Stream, StreamChoice, load_stream
 from proxyset.checkpoint import write_atomic
 from proxyset.config import say
 from proxyset.progress import duration
+from proxyset.ray_environment import prepare_ray
 from proxyset.settings import InputError, RunError
 
-RAY_SETTINGS = {  # read from the environment as Ray is imported
-    "RAY_worker_niceness": "0",  # the runs are the work itself, not something to do in the background
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 OBJECT_STORE = 128 * 2**20  # bytes; what travels between the processes is settings and results
 
 
@@ -142,16 +139,17 @@ def run_grid(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
 
 
 def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
-    for name, value in RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    prepare_ray()
     import ray
 
     gpus = torch.cuda.device_count() / workers if cells[0].device.type == "cuda" else 0
+    own = not ray.is_initialized()  # one that already runs in this process is used and left running
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         # "local", because without an address Ray would join whatever else runs on this machine
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-        ray.init("local", num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
+        if own:
+            ray.init("local", num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces it; the command says how to go on
         remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_run_alone)
         done: dict[Path, dict[str, Any]] = {}
@@ -165,7 +163,8 @@ def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]
     except ray.exceptions.RayError as error:
         raise RunError(f"a parallel run failed ({str(error).splitlines()[-1]}); --workers 1 shows more") from None
     finally:
-        ray.shutdown()
+        if own:
+            ray.shutdown()
     return [done[cell.path] for cell in cells]
 
 

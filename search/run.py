@@ -194,7 +194,7 @@ def run_jobs(jobs: list[Job], context: Context, command: Run, folder: RunFolder,
             for number, job in enumerate(left, 1):
                 watch(bench.run(job), int(number < len(left)))
         else:
-            prepare(local=command.address is None)
+            prepare_ray(local=command.address is None)
             from search.tune import run_trials
 
             run_trials(left, context, part(command, Execution), watch)

@@ -51,7 +51,7 @@ def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **sch
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One Ray for the session; `run_trials` uses the one that runs in its process."""
-    prepare()
+    prepare_ray()
     import ray
 
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)

@@ -119,7 +119,7 @@ TWO_NODES = """
 import sys, time
 from dataclasses import replace
 from proxyset.ray_environment import prepare_ray
-prepare()
+prepare_ray()
 import ray
 from ray.cluster_utils import Cluster
 from search.settings import Execution
