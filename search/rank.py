@@ -27,7 +27,7 @@ def spearman(proxy: Scores, truth: Scores) -> float:
 
 def kendall(proxy: Scores, truth: Scores) -> float:
     """Kendall's τ-b: (concordant − discordant) pairs, over the geometric mean of the pairs untied in each list."""
-    return math.nan if _constant(proxy, truth) else float(stats.kendalltau(proxy, truth).statistic)
+    return math.nan if _constant(proxy, truth) else float(stats.kendalltau(proxy, truth, method="asymptotic").statistic)
 
 
 def _constant(proxy: Scores, truth: Scores) -> bool:

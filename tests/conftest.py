@@ -1,6 +1,7 @@
 """What every test shares: one thread, untouched global generators, and small datasets."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import tyro
 from proxyset.data import Dataset, DatasetSpec, ImageSet
 
 torch.set_num_threads(1)  # as many workers as cores; and bits that do not depend on the machine's cores
+# A shell without job control starts background processes with SIGINT ignored, and whatever they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
