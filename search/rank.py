@@ -27,7 +27,11 @@ def spearman(proxy: Scores, truth: Scores) -> float:
 
 def kendall(proxy: Scores, truth: Scores) -> float:
     """Kendall's τ-b: (concordant − discordant) pairs, over the geometric mean of the pairs untied in each list."""
-    return math.nan if _constant(proxy, truth) else float(stats.kendalltau(proxy, truth, method="asymptotic").statistic)
+    if _constant(proxy, truth):
+        return math.nan
+    # Only the statistic is used: the quickest p-value will do, which scipy cannot work out for two
+    method = "asymptotic" if len(proxy) > 2 else "exact"
+    return float(stats.kendalltau(proxy, truth, method=method).statistic)
 
 
 def _constant(proxy: Scores, truth: Scores) -> bool:

@@ -117,3 +117,9 @@ def test_lead_is_paired() -> None:
     own = interval(spearman, better, truth, np.random.default_rng(0), 300)
     assert high - low < own[1] - own[0]
     assert lead(truth, truth, truth, np.random.default_rng(0), 10) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_architectures_agree_or_not(order: int) -> None:
+    proxy, truth = np.array([0.1, 0.2]), np.array([0.3, 0.3 + order * 0.1])
+    assert spearman(proxy, truth) == kendall(proxy, truth) == pytest.approx(order)
