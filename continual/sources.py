@@ -122,7 +122,7 @@ class Condensed:
         self.method.check(task.data.train, task.data.spec, count)
 
     def estimate(self, task: Task, count: int) -> float:
-        if self._uses_learner() or self._path(task, count).exists():
+        if self._uses_learner() or self._stored(task, count)[1].exists():
             return 0.0
         return self.method.estimate(task.data.train, task.data.spec, count, self.device).seconds
 
@@ -139,8 +139,7 @@ class Condensed:
 
     def condense(self, task: Task, count: int) -> ProxySet:
         """The task's proxy set: read where it was made before, otherwise made now, going on where a run stopped."""
-        facts = identity(task.data, self.method, count, self.seed, self.device)
-        path = store_path(facts, task.name, self.store)
+        facts, path = self._stored(task, count)
         if path.exists() and is_same(proxy := ProxySet.load(path), facts):
             return proxy
         return build_file(
@@ -151,9 +150,10 @@ class Condensed:
         """Whether images are ranked by features of the network that is being learned, as EEIL does."""
         return self.at_hand and isinstance(self.method, FeatureCoreset) and self.method.trains()
 
-    def _path(self, task: Task, count: int) -> Path:
+    def _stored(self, task: Task, count: int) -> tuple[dict[str, Any], Path]:
+        """What determines the task's proxy set, and where it is kept."""
         facts = identity(task.data, self.method, count, self.seed, self.device)
-        return store_path(facts, task.name, self.store)
+        return facts, store_path(facts, task.name, self.store)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ DIGITS: dict[str, Any] = {
     "iterations": 20,
     "condense_net": "convnet-w32",
 }
-"""In place of the paper's values where the dataset is the embedded digits: what two cores do in some ten minutes."""
+"""In place of the paper's values where the dataset is the embedded digits, chosen for two cores."""
 
 
 class SpaceChoice(Settings):
