@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field
 
 from proxyset.config import Command, extract, parse, run, say, with_fields
-from proxyset.settings import InputError, Settings
+from proxyset.settings import Compute, InputError, Settings
 
 if TYPE_CHECKING:
     from continual.stream import Stream
@@ -53,14 +53,15 @@ def run_command(argv: list[str]) -> None:
     from continual.report import print_report
     from continual.sources import check_settings, label
     from continual.stream import StreamChoice, load_stream
-    from proxyset.engine import resolve_device
+    from proxyset.engine import plan
 
     command = parse(_with(Run, Learning, Budget, StreamChoice), argv, "continual run", pairs=True)
-    device = resolve_device(command.device)
+    compute = extract(command, Compute)
+    device = plan(compute).device
     budget, learning = extract(command, Budget), extract(command, Learning)
     stream = load_stream(extract(command, StreamChoice), data_root=command.data_root, seed=command.seed)
     check_settings(budget.memory_settings, (command.memory,))
-    kept = prepare(stream, command.memory, budget, learning, seed=command.seed, device=device)
+    kept = prepare(stream, command.memory, budget, learning, seed=command.seed, compute=compute)
     name = f"{label(command.memory)}{'-kd' if learning.kd else ''}-seed{command.seed}"
     folder = command.out or RUNS / f"continual-{stream.name}-{name}"
     _make_ready(folder, [folder], command)
@@ -74,7 +75,7 @@ def run_command(argv: list[str]) -> None:
             budget,
             learning,
             seed=command.seed,
-            device=device,
+            compute=compute,
             folder=folder,
             show=_line,
         )
@@ -172,13 +173,14 @@ def compare_command(argv: list[str]) -> None:
     from continual.report import print_report
     from continual.sources import check_settings, label
     from continual.stream import StreamChoice
-    from proxyset.engine import resolve_device
+    from proxyset.engine import plan
     from proxyset.methods import METHODS
 
     command = parse(_with(Compare, Recipe, Budget, StreamChoice), argv, "continual compare", pairs=True)
     if not command.memory or not command.seeds:
         raise InputError("nothing to compare: give at least one --memory and one of --seeds")
-    device = resolve_device(command.device)
+    compute = extract(command, Compute)
+    device = plan(compute).device
     check_settings(extract(command, Budget).memory_settings, tuple(METHODS))  # each memory takes those that it has
     choice = extract(command, StreamChoice)
     name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
@@ -191,7 +193,7 @@ def compare_command(argv: list[str]) -> None:
         budget=extract(command, Budget),
         recipe=extract(command, Recipe),
         data_root=command.data_root,
-        device=device,
+        compute=compute,
         folder=folder,
     )
     _make_ready(folder, [cell.path for cell in cells], command)

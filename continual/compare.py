@@ -18,9 +18,10 @@ from continual.sources import JOINT, label
 from continual.stream import Stream, StreamChoice, load_stream
 from proxyset.checkpoint import write_atomic
 from proxyset.config import say
+from proxyset.engine import plan
 from proxyset.progress import duration
 from proxyset.ray_environment import prepare_ray
-from proxyset.settings import InputError, RunError
+from proxyset.settings import Compute, InputError, RunError
 
 OBJECT_STORE = 128 * 2**20  # bytes; what travels between the processes is settings and results
 
@@ -36,7 +37,7 @@ class Cell:
     budget: Budget
     recipe: Recipe
     data_root: Path
-    device: torch.device
+    compute: Compute
     folder: Path
 
     @property
@@ -52,7 +53,7 @@ class Cell:
 
     def check(self, stream: Stream) -> None:
         """Raise `InputError` for what would fail later."""
-        prepare(stream, self.memory, self.budget, self.learning(), seed=self.seed, device=self.device)
+        prepare(stream, self.memory, self.budget, self.learning(), seed=self.seed, compute=self.compute)
 
     def run(self) -> dict[str, Any]:
         """Do it, going on from the state in its folder where there is one."""
@@ -62,7 +63,7 @@ class Cell:
             self.budget,
             self.learning(),
             seed=self.seed,
-            device=self.device,
+            compute=self.compute,
             folder=self.path,
         )
 
@@ -116,8 +117,8 @@ def estimate_grid(cells: Sequence[Cell]) -> tuple[float, float]:
     first = [cell for cell in cells if cell.seed == cells[0].seed]
     for cell in first:
         learning = cell.learning()
-        kept = prepare(stream, cell.memory, cell.budget, learning, seed=cell.seed, device=cell.device)
-        memories[cell.memory], seconds = estimate(stream, kept, learning, cell.device)
+        kept = prepare(stream, cell.memory, cell.budget, learning, seed=cell.seed, compute=cell.compute)
+        memories[cell.memory], seconds = estimate(stream, kept, learning, plan(cell.compute).device)
         runs += seconds
     seeds = len(cells) / len(first)
     return seeds * sum(memories.values()), seeds * runs
@@ -142,7 +143,7 @@ def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]
     prepare_ray()
     import ray
 
-    gpus = torch.cuda.device_count() / workers if cells[0].device.type == "cuda" else 0
+    gpus = torch.cuda.device_count() / workers if plan(cells[0].compute).device.type == "cuda" else 0
     own = not ray.is_initialized()  # one that already runs in this process is used and left running
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:

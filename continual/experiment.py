@@ -3,7 +3,6 @@
 import datetime
 import json
 import platform
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from continual.sources import JOINT, Show, hide, open_source
 from continual.stream import Stream
 from proxyset import __version__
 from proxyset.checkpoint import Checkpoint, write_atomic
-from proxyset.engine import synchronise
+from proxyset.engine import plan, timed
+from proxyset.settings import Compute
 
 STATE, RESULTS = "state.safetensors", "results.json"
 
@@ -30,7 +30,7 @@ def prepare(
     learning: Learning,
     *,
     seed: int,
-    device: torch.device,
+    compute: Compute,
     show: Show = hide,
 ) -> Memory:
     """The memory of a run, checked together with the rest of its settings.
@@ -48,7 +48,7 @@ def prepare(
         store=budget.store,
         net=net,
         seed=seed,
-        device=device,
+        compute=compute,
         at_hand=at_hand,
         show=show,
     )
@@ -64,7 +64,7 @@ def learn_stream(
     learning: Learning | None = None,
     *,
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    compute: Compute | None = None,
     folder: Path | None = None,
     show: Show = hide,
 ) -> dict[str, Any]:
@@ -74,6 +74,7 @@ def learn_stream(
 
     Args:
         memory: `none`, `joint`, a method, or proxy-set files separated by commas.
+        compute: device, precision and the rest (None: left to `engine.plan`).
         folder: where the state is kept after every task and gone on from, and the results are written; None: nowhere.
 
     Returns:
@@ -82,8 +83,9 @@ def learn_stream(
     Raises:
         InputError: anything wrong with the settings, before any training.
     """
-    budget, learning, device = budget or Budget(), learning or Learning(), torch.device(device)
-    kept = prepare(stream, memory, budget, learning, seed=seed, device=device, show=show)
+    budget, learning, compute = budget or Budget(), learning or Learning(), compute or Compute()
+    device = plan(compute).device
+    kept = prepare(stream, memory, budget, learning, seed=seed, compute=compute, show=show)
     learner = Learner(stream, kept, learning, seed=seed, device=device, show=show)
     identity = describe(stream, memory, kept, budget, learning, seed, device)
     count = len(stream.tasks)
@@ -192,10 +194,4 @@ def estimate(stream: Stream, kept: Memory, learning: Learning, device: torch.dev
 def _seconds_per_image(learner: Learner, count: int) -> float:
     data = learner.stream.tasks[0].data.train
     few = data.images[:count], data.labels[:count]
-    for _ in range(2):  # the first is for warming up
-        synchronise(learner.device)
-        started = time.perf_counter()
-        learner.try_batch(*few)
-        synchronise(learner.device)
-        seconds = time.perf_counter() - started
-    return seconds / count
+    return timed(lambda: learner.try_batch(*few), learner.device) / count

@@ -92,7 +92,7 @@ class Learning(Recipe):
     def check(self, stream: Stream, memory: str) -> None:
         """Raise `InputError` for what cannot work with this stream and memory."""
         spec = stream.tasks[0].data.spec
-        check_net(self.network(spec.size), channels=spec.channels, size=spec.size, classes=spec.classes)
+        check_net(self.network(spec.size), **spec.shape)
         operations(self.augment, all(task.data.spec.flip for task in stream.tasks))
         if memory == NONE and (self.scheme == "gdumb" or self.current_data == "memory"):
             raise InputError("without a memory there is nothing to learn from: give --memory, or learn from full data")

@@ -11,13 +11,14 @@ import yaml
 from torch import nn
 
 from continual.stream import Stream, Task
-from proxyset.builder import build_file, identity, is_same, store_path
+from proxyset.builder import build_file, engine_for, identity, is_same, store_path
 from proxyset.data import ImageSet, to_pixels
+from proxyset.engine import plan
 from proxyset.methods import METHODS, Method
 from proxyset.methods.coreset import FeatureCoreset
 from proxyset.progress import Progress, silent
 from proxyset.proxy import ProxySet
-from proxyset.settings import InputError, nearest
+from proxyset.settings import Compute, InputError, nearest
 
 NONE, JOINT = "none", "joint"
 
@@ -104,7 +105,7 @@ class Condensed:
     method: Method
     store: Path
     seed: int
-    device: torch.device
+    compute: Compute
     at_hand: bool = False  # whether `take` will be given the network that is being learned
     show: Show = hide
 
@@ -124,14 +125,15 @@ class Condensed:
     def estimate(self, task: Task, count: int) -> float:
         if self._uses_learner() or self._stored(task, count)[1].exists():
             return 0.0
-        return self.method.estimate(task.data.train, task.data.spec, count, self.device).seconds
+        engine = engine_for(task.data, self.method, count, self.compute)
+        return self.method.estimate(task.data.train, task.data.spec, count, engine).seconds
 
     def take(self, task: Task, count: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         data, spec = task.data.train, task.data.spec
         if net is not None and self._uses_learner():
             assert isinstance(self.method, FeatureCoreset)
             started = time.monotonic()
-            ranked = self.method.rank_by(net, data, spec, count, self.device)
+            ranked = self.method.rank_by(net, data, spec, count, plan(self.compute).device)
             return data[torch.cat(ranked)], time.monotonic() - started
         proxy = self.condense(task, count)
         images = to_pixels(proxy.data.images, spec) if self.method.picks_real else proxy.data.images
@@ -143,7 +145,7 @@ class Condensed:
         if path.exists() and is_same(proxy := ProxySet.load(path), facts):
             return proxy
         return build_file(
-            task.data, self.method, count, path, seed=self.seed, device=self.device, progress=self.show(path.stem)
+            task.data, self.method, count, path, seed=self.seed, compute=self.compute, progress=self.show(path.stem)
         )
 
     def _uses_learner(self) -> bool:
@@ -152,7 +154,8 @@ class Condensed:
 
     def _stored(self, task: Task, count: int) -> tuple[dict[str, Any], Path]:
         """What determines the task's proxy set, and where it is kept."""
-        facts = identity(task.data, self.method, count, self.seed, self.device)
+        engine = engine_for(task.data, self.method, count, self.compute)
+        facts = identity(task.data, self.method, count, self.seed, engine)
         return facts, store_path(facts, task.name, self.store)
 
 
@@ -241,7 +244,7 @@ def open_source(
     store: Path,
     net: str,
     seed: int,
-    device: torch.device,
+    compute: Compute,
     at_hand: bool = False,
     show: Show = hide,
 ) -> Source | None:
@@ -263,7 +266,7 @@ def open_source(
         return Everything()
     if name in METHODS:
         method = method_for(name, settings, net, stream.tasks[0].data.spec.size)
-        return Condensed(method, store, seed, device, at_hand, show)
+        return Condensed(method, store, seed, compute, at_hand, show)
     if name.endswith(".safetensors"):
         return Files(stream, tuple(Path(part).expanduser() for part in name.split(",")))
     raise InputError(

@@ -12,12 +12,12 @@ import torch
 from proxyset import __version__
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset
-from proxyset.engine import peak_memory
+from proxyset.engine import Engine, peak_memory, plan
 from proxyset.methods import Method
 from proxyset.progress import Progress, silent
 from proxyset.proxy import ProxySet
 from proxyset.seeds import make_generator
-from proxyset.settings import RunError
+from proxyset.settings import Compute, RunError
 
 
 def build(
@@ -26,7 +26,7 @@ def build(
     ipc: int,
     *,
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    compute: Compute | None = None,
     progress: Progress = silent,
     checkpoint: Checkpoint | None = None,
 ) -> ProxySet:
@@ -34,22 +34,26 @@ def build(
 
     The same arguments on the same device give the same bits, whether or not a checkpoint interrupted the work.
 
+    Args:
+        compute: device, precision and the rest (None: left to `engine.plan`).
+
     Raises:
         InputError: the method cannot do that with this dataset.
         RunError: the work failed; the checkpoint, if any, holds the last good state.
     """
-    device = torch.device(device)
+    engine = engine_for(dataset, method, ipc, compute)
+    device = engine.device
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     data = method.condense(
         dataset.train,
         dataset.spec,
         ipc,
         generator=make_generator(seed, "condense", method.name),
-        device=device,
+        engine=engine,
         progress=progress,
         checkpoint=checkpoint,
     )
-    provenance = identity(dataset, method, ipc, seed, device) | {
+    provenance = identity(dataset, method, ipc, seed, engine) | {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "seconds": round(clock.elapsed(), 3),
@@ -72,7 +76,7 @@ def build_file(
     path: Path,
     *,
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    compute: Compute | None = None,
     progress: Progress = silent,
     every: int = 10,
     fresh: bool = False,
@@ -87,13 +91,12 @@ def build_file(
         InputError: as `build`, or what an earlier call left is of other work.
         RunError, KeyboardInterrupt: the last good state is kept.
     """
-    device = torch.device(device)
-    facts = identity(dataset, method, ipc, seed, device)
+    facts = identity(dataset, method, ipc, seed, engine_for(dataset, method, ipc, compute))
     checkpoint = Checkpoint(checkpoint_path(path), every * method.steps(ipc), facts)
     if fresh:
         checkpoint.remove()
     try:
-        proxy = build(dataset, method, ipc, seed=seed, device=device, progress=progress, checkpoint=checkpoint)
+        proxy = build(dataset, method, ipc, seed=seed, compute=compute, progress=progress, checkpoint=checkpoint)
     except RunError as error:
         where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
         raise RunError(f"{error}{where}") from None
@@ -105,6 +108,11 @@ def build_file(
     return proxy
 
 
+def engine_for(dataset: Dataset, method: Method, ipc: int, compute: Compute | None = None) -> Engine:
+    """How the steps of this work will run."""
+    return plan(compute or Compute(), method.work(dataset.train, dataset.spec, ipc))
+
+
 def checkpoint_path(path: Path) -> Path:
     """Where the state of an unfinished artefact is."""
     return path.with_suffix(".checkpoint")
@@ -114,10 +122,10 @@ def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
     """Where a proxy set of this `identity`, of the dataset called `name`, is kept to be used again.
 
     That is the file that `proxyset build` makes by default if it is of the same identity, otherwise one with a hash of
-    the identity in its name, so that sets built with other settings stay apart. The device is no part of it: a set that
-    a GPU made serves a machine without one.
+    the identity in its name, so that sets built with other settings stay apart. How it was computed is no part of
+    it: a set that a GPU made serves a machine without one.
     """
-    facts = _without_device(facts)
+    facts = _lasting(facts)
     stem = f"{name}-{facts['method']}-ipc{facts['ipc']}-seed{facts['seed']}"
     plain = store / f"{stem}.safetensors"
     if plain.exists() and is_same(ProxySet.load(plain), facts):
@@ -127,16 +135,16 @@ def store_path(facts: dict[str, Any], name: str, store: Path) -> Path:
 
 
 def is_same(proxy: ProxySet, facts: dict[str, Any]) -> bool:
-    """Whether a proxy set was built from just these facts (see `identity`), on whatever device."""
-    return all(proxy.provenance.get(key) == value for key, value in _without_device(facts).items())
+    """Whether a proxy set was built from just these facts (see `identity`), however it was computed."""
+    return all(proxy.provenance.get(key) == value for key, value in _lasting(facts).items())
 
 
-def _without_device(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts as they read back from a file, without the device."""
-    return json.loads(json.dumps({key: value for key, value in facts.items() if key != "device_type"}))
+def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as they read back from a file, without how the set was computed."""
+    return json.loads(json.dumps({key: value for key, value in facts.items() if key not in Engine().facts()}))
 
 
-def identity(dataset: Dataset, method: Method, ipc: int, seed: int, device: torch.device) -> dict[str, Any]:
+def identity(dataset: Dataset, method: Method, ipc: int, seed: int, engine: Engine) -> dict[str, Any]:
     """What determines the bits of a proxy set: a checkpoint of other work is refused, equal work may be reused."""
     return {
         "dataset": dataset.source | {"sha256": dataset.train.sha256(), "images": len(dataset.train)},
@@ -144,5 +152,4 @@ def identity(dataset: Dataset, method: Method, ipc: int, seed: int, device: torc
         "settings": method.resolved(dataset.spec, ipc),
         "ipc": ipc,
         "seed": seed,
-        "device_type": device.type,
-    }
+    } | engine.facts()

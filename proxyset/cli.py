@@ -13,12 +13,11 @@ import tyro
 from pydantic import Field
 
 from proxyset.config import Command, DataChoice, extract, parse, peek, read_yaml, run, say, with_fields
-from proxyset.settings import InputError
+from proxyset.settings import Compute, InputError
 
 if TYPE_CHECKING:
-    import torch
-
     from proxyset.data import Dataset
+    from proxyset.engine import Engine
     from proxyset.methods import Method
     from proxyset.proxy import ProxySet
 
@@ -55,9 +54,9 @@ class Build(DataChoice, Command):
 
 
 def build_command(argv: list[str]) -> None:
-    from proxyset.builder import identity
+    from proxyset.builder import engine_for, identity
     from proxyset.data import load
-    from proxyset.engine import resolve_device
+    from proxyset.engine import plan
     from proxyset.methods import get_method
 
     name = peek(argv, "method") or read_yaml(peek(argv, "config")).get("method") or Build.model_fields["method"].default
@@ -65,26 +64,28 @@ def build_command(argv: list[str]) -> None:
     command = parse(with_fields(Build, method_class), argv, "proxyset build")
     method = extract(command, method_class)
     seeds = command.seeds or (command.seed,)
-    device = resolve_device(command.device)
+    compute = extract(command, Compute)
+    plan(compute)  # refuses what is not there before anything is read
     dataset = load(command.dataset, data_root=command.data_root, **_choices(command))
     method.check(dataset.train, dataset.spec, command.ipc)
     paths = [_output(command, dataset.spec.name, seed) for seed in seeds]
     if command.nets and not len(dataset.test):
         raise InputError(f"{dataset.spec.name} has no test images to evaluate on: leave out --nets")
+    engine = engine_for(dataset, method, command.ipc, compute)
     todo = [
-        _must_build(command, path, identity(dataset, method, command.ipc, seed, device))
+        _must_build(command, path, identity(dataset, method, command.ipc, seed, engine))
         for seed, path in zip(seeds, paths, strict=True)
     ]
-    _announce(command, dataset, method, device, sum(todo))
+    _announce(command, dataset, method, engine, sum(todo))
     for seed, path, build_it in zip(seeds, paths, todo, strict=True):
         if build_it:
-            _build_one(command, dataset, method, seed, path, device, argv)
+            _build_one(command, dataset, method, seed, path, argv)
         else:
             say(f"{path}: already built")
     if command.nets:
         from proxyset.evaluation import Evaluation
 
-        _evaluate(paths, dataset, Evaluation(nets=command.nets), (), (), command.seed, device, command.as_json)
+        _evaluate(paths, dataset, Evaluation(nets=command.nets), (), (), command.seed, compute, command.as_json)
     elif command.as_json:
         print(json.dumps([{"file": str(path), **_load(path).provenance} for path in paths]))
     for path in paths:
@@ -131,29 +132,29 @@ def _must_build(command: Build, path: Path, work: dict[str, Any]) -> bool:
     return True
 
 
-def _announce(command: Build, dataset: Dataset, method: Method, device: torch.device, sets: int) -> None:
-    """Before the work: on what, how long, how much memory."""
+def _announce(command: Build, dataset: Dataset, method: Method, engine: Engine, sets: int) -> None:
+    """Before the work: on what, how, how long, how much memory."""
     import torch
 
     from proxyset.progress import duration, size
 
-    spec = dataset.spec
+    spec, device = dataset.spec, engine.device
     threads = torch.get_num_threads()
     where = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
+    how = f"{engine.precision}, compiled" if engine.compiled else engine.precision
     say(
         f"{spec.name}: {len(dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
-        f"{spec.classes} classes → {method.name}, {command.ipc} per class, on {where}"
+        f"{spec.classes} classes → {method.name}, {command.ipc} per class, on {where}, {how}"
     )
     if sets:
-        estimate = method.estimate(dataset.train, spec, command.ipc, device)
+        estimate = method.estimate(dataset.train, spec, command.ipc, engine)
+        engine.check_memory(estimate)
         if estimate.seconds >= 1:
             each = f" for each of {sets} sets" if sets > 1 else ""
             say(f"estimated: {duration(estimate.seconds)}{each}, {size(estimate.memory)} of memory")
 
 
-def _build_one(
-    command: Build, dataset: Dataset, method: Method, seed: int, path: Path, device: torch.device, argv: list[str]
-) -> None:
+def _build_one(command: Build, dataset: Dataset, method: Method, seed: int, path: Path, argv: list[str]) -> None:
     from proxyset.builder import build_file
     from proxyset.plot import save_preview
     from proxyset.progress import ProgressLine, duration
@@ -166,7 +167,7 @@ def _build_one(
             command.ipc,
             path,
             seed=seed,
-            device=device,
+            compute=extract(command, Compute),
             progress=line,
             every=command.checkpoint_every,
             fresh=command.force and not command.resume,
@@ -199,14 +200,15 @@ class Eval(Command):
 
 
 def eval_command(argv: list[str]) -> None:
-    from proxyset.engine import resolve_device
+    from proxyset.engine import plan
     from proxyset.evaluation import Evaluation
 
     command = parse(with_fields(Eval, Evaluation), argv, "proxyset eval")
     if not command.files:
         raise InputError("no proxy set given: proxyset eval FILE [FILE ...]")
     protocol = extract(command, Evaluation)
-    device = resolve_device(command.device)
+    compute = extract(command, Compute)
+    plan(compute)  # refuses what is not there before anything is read
     dataset = _dataset_of([_load(path) for path in command.files], command)
     _evaluate(
         list(command.files),
@@ -215,7 +217,7 @@ def eval_command(argv: list[str]) -> None:
         command.net,
         command.baseline,
         command.seed,
-        device,
+        compute,
         command.as_json,
         command.whole_epochs,
     )
@@ -255,7 +257,7 @@ def _evaluate(
     nets: tuple[str, ...],
     baselines: tuple[str, ...],
     seed: int,
-    device: torch.device,
+    compute: Compute,
     as_json: bool,
     whole_epochs: int = 100,
 ) -> None:
@@ -267,17 +269,17 @@ def _evaluate(
     own = proxies[0].provenance.get("settings", {}).get("net", "convnet")
     spec = dataset.spec
     for net in nets or (own,):
-        check_net(net, channels=spec.channels, size=spec.size, classes=spec.classes)
+        check_net(net, **spec.shape)
     check_baselines(baselines)
     entries: list[Contender] = contenders(
         {str(path): proxy for path, proxy in zip(paths, proxies, strict=True)},
         baselines,
         dataset,
         seed,
-        device,
+        compute,
         whole_epochs,
     )
-    rows = score_all(entries, nets or (own,), dataset, protocol, seed, device)
+    rows = score_all(entries, nets or (own,), dataset, protocol, seed, compute)
     if as_json:
         print(json.dumps(rows))
 

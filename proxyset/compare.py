@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from proxyset.data import Dataset, ImageSet
+from proxyset.engine import plan
 from proxyset.evaluation import Evaluation, Score, evaluate
 from proxyset.methods import METHODS
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet
 from proxyset.seeds import make_generator
-from proxyset.settings import InputError, nearest
+from proxyset.settings import Compute, InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def contenders(
     baselines: Sequence[str],
     dataset: Dataset,
     seed: int,
-    device: torch.device,
+    compute: Compute,
     whole_epochs: int,
 ) -> list[Contender]:
     """The proxy sets, and each baseline at each of their images per class."""
@@ -53,12 +53,12 @@ def contenders(
             entries.append(Contender("whole", dataset.train, epochs=whole_epochs))
             continue
         for ipc in sorted({proxy.ipc for proxy in proxies.values()}):
-            entries.append(Contender(f"{name} ipc{ipc}", _baseline(name, ipc, dataset, seed, device)))
+            entries.append(Contender(f"{name} ipc{ipc}", _baseline(name, ipc, dataset, seed, compute)))
     return entries
 
 
 def _baseline(
-    name: str, ipc: int, dataset: Dataset, seed: int, device: torch.device
+    name: str, ipc: int, dataset: Dataset, seed: int, compute: Compute
 ) -> ImageSet | Callable[[int], ImageSet]:
     """A coreset; `random` is drawn anew for every network, so that its spread is over draws too."""
     method = METHODS[name]()
@@ -66,7 +66,7 @@ def _baseline(
 
     def pick(number: int) -> ImageSet:
         generator = make_generator(seed, "baseline", name, number)
-        return method.condense(dataset.train, dataset.spec, ipc, generator=generator, device=device)
+        return method.condense(dataset.train, dataset.spec, ipc, generator=generator, engine=plan(compute))
 
     return pick if name == "random" else pick(0)
 
@@ -77,7 +77,7 @@ def score_all(
     dataset: Dataset,
     protocol: Evaluation,
     seed: int,
-    device: torch.device,
+    compute: Compute,
 ) -> list[dict[str, Any]]:
     """Score every contender with every network, keep the scores in the artefacts as they come, print the table."""
     rows = []
@@ -92,14 +92,14 @@ def score_all(
                 settings,
                 net=net,
                 seed=seed,
-                device=device,
+                compute=compute,
                 progress=line,
             )
             line.close()
             result = score.to_dict() | {
                 "protocol": settings.model_dump(),
                 "seed": seed,
-                "device": device.type,
+                "device": plan(compute).device.type,
             }
             if entry.file is not None:
                 ProxySet.load(entry.file).with_scores([result]).save(entry.file)

@@ -13,12 +13,12 @@ import tyro
 import yaml
 from pydantic import Field
 
-from proxyset.settings import InputError, RunError, Settings, nearest
+from proxyset.settings import Compute, InputError, RunError, Settings, nearest
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
-class Command(Settings):
+class Command(Compute):
     """What every command takes."""
 
     seed: int = Field(0, ge=0, description="every random choice derives from it")
@@ -27,7 +27,6 @@ class Command(Settings):
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = Field(False, description="print the result as JSON")
     force: bool = Field(False, description="replace what is already there")
     data_root: Path = Field(Path("data"), description="where torchvision's datasets lie or are downloaded to")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
 
 
 class DataChoice(Settings):

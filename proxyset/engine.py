@@ -1,12 +1,38 @@
-"""Where computation runs and what it costs: device, memory, time."""
+"""Where and how computation runs, and what it costs: device, precision, compilation, micro-batches, memory, time.
 
+`plan` decides, from what the user asked (`Compute`) and the amount of work, once and before anything runs; it reads
+shapes and the kind of hardware but no clock, so that the same command makes the same choices. `kernels.py` holds what
+then runs.
+"""
+
+import ctypes
+import functools
+import logging
+import math
 import resource
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from proxyset.settings import InputError, Settings
+from proxyset.data.images import ImageSet
+from proxyset.settings import Compute, InputError, Settings
+
+LOG = logging.getLogger("proxyset")
+
+CACHE = 16 * 2**20  # bytes of the largest activation of a micro-batch on a CPU; 4 to 16 MiB are equally fast
+LIVE = 3  # bytes held while a gradient is computed, over the bytes of all activations
+BASE = 640 * 2**20  # bytes that a process takes before any work: Python, torch, a small dataset
+COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
+COMPILED_SHARE = {"fp32": 0.7, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
+EAGER_FLOPS = {"cpu": 5e10, "cuda": 5e12, "mps": 1e12}  # nominal speed, of one thread on a CPU
+EAGER_STEP = 2e-3  # seconds that a minibatch costs however small it is
 
 
 class Estimate(Settings):
@@ -14,6 +40,154 @@ class Estimate(Settings):
 
     seconds: float = Field(0.0, description="wall-clock seconds on this device")
     memory: int = Field(0, description="peak memory in bytes: of the process on a CPU, of the device on a GPU")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one image costs a network in one forward pass, in fp32.
+
+    Attributes:
+        flops: floating-point operations of its convolutions and products.
+        largest: bytes of its largest activation.
+        activations: bytes of all its activations.
+    """
+
+    flops: int
+    largest: int
+    activations: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do: minibatches, and images in them, that pass forward and backward through a network."""
+
+    footprint: Footprint
+    images: float
+    minibatches: float
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the steps of one piece of work run, everything decided."""
+
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = False
+    memory_limit: int | None = None  # bytes
+
+    def facts(self) -> dict[str, Any]:
+        """What of it the bits of a result depend on."""
+        mode = {"precision": self.precision, "compile": "on" if self.compiled else "off"}
+        return {"device_type": self.device.type} | mode | {"memory_limit": self.memory_limit}
+
+    def eager(self) -> "Engine":
+        """The same place, without anything that takes time to prepare."""
+        return Engine(self.device, memory_limit=self.memory_limit)
+
+    def seconds(self, eager: float) -> float:
+        """How long work takes that needs `eager` seconds without compilation."""
+        return eager * COMPILED_SHARE[self.precision] + COMPILE_SECONDS if self.compiled else eager
+
+    def microbatch(self, footprint: Footprint, count: int) -> int:
+        """Images that pass through the network at a time when a gradient sums over `count` of them.
+
+        On a CPU as many as keep activations in the cache, where a gradient is faster (and needs far less memory) than
+        in one piece; on a GPU as many as a quarter of its memory takes. Never more than the memory limit allows. What
+        is free at the moment has no say, because the sums, and so the bits, depend on the number.
+
+        Raises:
+            InputError: not even one image fits under the memory limit.
+        """
+        scale = 2 if self.precision == "bf16" else 1
+        each = max(1, LIVE * footprint.activations // scale)
+        most = count
+        if self.device.type == "cuda":
+            most = torch.cuda.get_device_properties(self.device).total_memory // 4 // each
+        elif self.device.type == "cpu":
+            most = round(CACHE * scale / max(1, footprint.largest))
+        limited = False
+        if self.memory_limit is not None:
+            room = (self.memory_limit - BASE) // each
+            if room < 1:
+                raise InputError(
+                    f"--memory-limit {self.memory_limit / 2**30:g} is too small: with one image at a time "
+                    f"{(BASE + each) / 2**30:.2f} GiB are needed"
+                )
+            limited, most = room < most, min(room, most)
+        parts = count / max(1, most)
+        return math.ceil(count / max(1, math.ceil(parts) if limited else round(parts)))
+
+    def place(self, data: ImageSet) -> ImageSet:
+        """The images where the steps run, if they leave most of the memory there; otherwise where they are."""
+        if self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            return data.to(self.device) if data.images.nbytes < total // 4 else data
+        return data
+
+    def check_memory(self, estimate: Estimate) -> None:
+        """Raise `InputError` where the work needs more memory than the limit allows, whatever its micro-batches."""
+        if self.memory_limit is not None and estimate.memory > self.memory_limit:
+            raise InputError(
+                f"{estimate.memory / 2**30:.2f} GiB are needed, more than --memory-limit "
+                f"{self.memory_limit / 2**30:g}: fewer --batch-synthetic or a smaller --net needs less"
+            )
+
+
+def plan(compute: Compute, work: Work | None = None) -> Engine:
+    """Decide how `work` runs (None: work that is not compiled).
+
+    Raises:
+        InputError: no such device here.
+    """
+    device = resolve_device(compute.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    limit = None if compute.memory_limit is None else int(compute.memory_limit * 2**30)
+    compiled = work is not None and compute.compile != "off"
+    wanted = compute.precision
+    precision: Literal["fp32", "bf16"] = "bf16" if wanted == "bf16" else "fp32"
+    if compiled and wanted == "auto" and has_bf16(device):
+        precision = "bf16"
+    if work is not None and compute.compile == "auto":
+        compiled = saving(work, device, precision) > COMPILE_SECONDS
+    if not compiled and wanted == "auto":
+        precision = "fp32"
+    return Engine(device, precision, compiled, limit)
+
+
+def saving(work: Work, device: torch.device, precision: str) -> float:
+    """Seconds that compiled steps save: nominal, so that the choice does not change with the weather."""
+    speed = EAGER_FLOPS[device.type] * (torch.get_num_threads() if device.type == "cpu" else 1)
+    eager = 3 * work.footprint.flops * work.images / speed + EAGER_STEP * work.minibatches
+    return eager * (1 - COMPILED_SHARE[precision])
+
+
+def footprint(net: nn.Module, channels: int, size: int) -> Footprint:
+    """Measure a network on the meta device, at no cost; all zero where it cannot run there.
+
+    Args:
+        net: a network, or its outline; left alone.
+    """
+    outputs: list[int] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and not list(module.children()):
+            outputs.append(output.numel() * 4)
+
+    hooks = [module.register_forward_hook(note) for module in net.modules()]
+    weights = {name: tensor.to("meta") for name, tensor in [*net.named_parameters(), *net.named_buffers()]}
+    training = net.training
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net.eval()
+            torch.func.functional_call(net, weights, (torch.empty(1, channels, size, size, device="meta"),))
+    except Exception:  # a user's network may do what only real tensors can
+        return Footprint(0, 0, 0)
+    finally:
+        net.train(training)
+        for hook in hooks:
+            hook.remove()
+    return Footprint(counter.get_total_flops(), max(outputs, default=0), sum(outputs))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -35,12 +209,49 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bfloat16, so that it is faster and not only smaller."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.11
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return False
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library keep freed blocks for the next step.
+
+    By default glibc returns blocks over 32 MiB, and free memory over 64 MiB at the end of the heap, to the system at
+    once. The activations of every minibatch are such blocks: of the 1.4 s that an eager gradient of 256 CIFAR-10 images
+    takes on two cores, half went into clearing fresh pages. The process keeps its peak memory until it ends.
+    """
+    trim, threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(trim, 2**31 - 1)
+            mallopt(threshold, 2**30) or mallopt(threshold, 2**25)  # older versions take no more than 32 MiB
+
+
 def synchronise(device: torch.device) -> None:
     """Wait for the device, so that a clock read next is true."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the second call; the first warms up."""
+    for _ in range(2):
+        synchronise(device)
+        started = time.perf_counter()
+        work()
+        synchronise(device)
+        seconds = time.perf_counter() - started
+    return seconds
 
 
 def peak_memory(device: torch.device) -> int:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from proxyset.augment import ALL, operations
 from proxyset.data import DatasetSpec, ImageSet
-from proxyset.nets import build_net
+from proxyset.engine import Work, footprint, plan
+from proxyset.kernels import kernels
+from proxyset.nets import build_net, outline
 from proxyset.progress import Progress, silent
 from proxyset.seeds import make_generator
-from proxyset.settings import InputError, Settings
+from proxyset.settings import Compute, InputError, Settings
 from proxyset.train import accuracy, fit, halfway
 
 
@@ -68,7 +69,7 @@ def evaluate(
     *,
     net: str = "convnet",
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    compute: Compute | None = None,
     progress: Progress = silent,
 ) -> Score:
     """Train fresh networks on `train` and measure each on `test`.
@@ -78,6 +79,7 @@ def evaluate(
         test: real images that no method has seen.
         protocol: epochs, augmentation and the rest; None: the paper's.
         seed: the networks' weights, orders and augmentations derive from it.
+        compute: device, precision and the rest (None: left to `engine.plan`).
 
     Raises:
         InputError: there are no test images.
@@ -88,20 +90,17 @@ def evaluate(
     transforms = operations(protocol.augment, spec.flip)
     epochs = protocol.resolved_epochs()
     started = time.monotonic()
+    sets = [train(number) if callable(train) else train for number in range(protocol.nets)]
+    cost = footprint(outline(net, **spec.shape), spec.channels, spec.size)
+    images = epochs * sum(map(len, sets))
+    engine = plan(compute or Compute(), Work(cost, images, images / min(protocol.batch_size, len(sets[0]))))
     accuracies = []
-    for number in range(protocol.nets):
+    for number, data in enumerate(sets):
         generator = make_generator(seed, "evaluate", net, number)
-        model = build_net(
-            net,
-            channels=spec.channels,
-            size=spec.size,
-            classes=spec.classes,
-            generator=generator,
-            device=device,
-        )
+        model = build_net(net, **spec.shape, generator=generator, device=engine.device)
         fit(
             model,
-            train(number) if callable(train) else train,
+            data,
             spec,
             epochs=epochs,
             lr=protocol.lr,
@@ -111,6 +110,7 @@ def evaluate(
             milestones=halfway(epochs),
             operations=transforms,
             generator=generator,
+            kernels=kernels(engine, net, **spec.shape),
             on_epoch=lambda done, n=number: progress(n * epochs + done, protocol.nets * epochs),  # type: ignore[misc]
         )
         accuracies.append(accuracy(model, test, spec))

@@ -185,7 +185,7 @@ def initialise(net: nn.Module, generator: torch.Generator) -> None:
 
 
 def has_batch_norm(net: nn.Module) -> bool:
-    return any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
 
 
 # The families.

@@ -3,6 +3,7 @@
 import hashlib
 
 import torch
+from torch import Tensor
 
 
 def make_generator(seed: int, *purpose: str | int) -> torch.Generator:
@@ -13,3 +14,19 @@ def make_generator(seed: int, *purpose: str | int) -> torch.Generator:
     """
     digest = hashlib.sha256("/".join(map(str, (seed, *purpose))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def sample(length: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the numbers from 0 to `length` − 1 without replacement, in random order: `count` int64.
+
+    The first steps of a Fisher–Yates shuffle, so that the cost does not grow with `length`.
+    """
+    # a double resolves any length; the generator's integers take one range per call
+    jumps = torch.rand(count, generator=generator, dtype=torch.float64) * torch.arange(length, length - count, -1)
+    moved: dict[int, int] = {}
+    picked = []
+    for place, jump in enumerate(jumps.long().tolist()):
+        target = place + jump
+        picked.append(moved.get(target, target))
+        moved[target] = moved.get(place, place)
+    return torch.tensor(picked)

@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 MOST_TO_LIST = 20
 
@@ -31,6 +31,28 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_one_line(error, type(self))) from None
+
+
+class Compute(Settings):
+    """Where and how computation should run; `proxyset.engine.plan` makes an `Engine` of it for the work at hand."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="of convolutions and products (auto: bf16 where compiled, on hardware made for it; else fp32)",
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="compile the steps of condensing and scoring (auto: where it saves more time than it takes)"
+    )
+    memory_limit: float | None = Field(
+        None, gt=0, description="stay under this many GiB of memory by smaller micro-batches"
+    )
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _as_yaml_reads_it(cls, value: Any) -> Any:
+        """YAML takes a bare `on` for true and `off` for false."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint, State
 from proxyset.data import DatasetSpec, ImageSet, normalise
+from proxyset.engine import Engine, footprint, keep_freed_memory
+from proxyset.kernels import Kernels, Loss, cross_entropy
 
 BatchHook = Callable[[Tensor, Tensor], None]
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # images as the network saw them, its logits, labels
 Order = Callable[[torch.Generator], Iterable[Tensor]]  # the positions of each minibatch of one epoch
 
 
@@ -28,7 +28,8 @@ def fit(
     batch_size: int = 256,
     milestones: Sequence[int] = (),
     operations: tuple[str, ...] = (),
-    loss: Loss = lambda images, logits, labels: F.cross_entropy(logits, labels),
+    loss: Loss = cross_entropy,
+    kernels: Kernels | None = None,
     order: Order | None = None,
     on_batch: BatchHook | None = None,
     on_epoch: Callable[[int], None] | None = None,
@@ -42,7 +43,9 @@ def fit(
         milestones: epochs (from 0) at whose start the learning rate is multiplied by 0.1.
         operations: augmentation; per batch one operation with its own parameters for each image.
         generator: draws the order and the augmentation.
-        loss: what is minimised, of the augmented images, their logits and labels (default: the cross-entropy).
+        loss: what is minimised, of the augmented images, their logits and labels (default: the cross-entropy); a mean
+            over the images, because minibatches may be split.
+        kernels: how gradients are computed (None: eagerly, in micro-batches that fit the cache).
         order: draws the minibatches of an epoch (default: every image once, shuffled, `batch_size` at a time).
         on_batch: called with the positions (CPU) and the logits of every batch, before its update.
         on_epoch: called after each epoch with the number of epochs done.
@@ -54,6 +57,9 @@ def fit(
         data = data.to(device)  # a synthetic set is small
     optimiser = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     extra = extra or {}
+    if kernels is None:
+        keep_freed_memory()
+        kernels = Kernels(Engine(device), net, footprint(net, spec.channels, spec.size))
     saved = checkpoint.restore() if checkpoint is not None else None
     if saved is not None:
         _set_state(saved, net, optimiser, generator, extra)
@@ -65,11 +71,12 @@ def fit(
         for index in batches:
             images, labels = batch(data, index, spec, device)
             images = augment.apply(augment.draw(operations, generator, len(index)), images)
-            logits = net(images)
+            logits: list[Tensor] = []
+            gradients = kernels.gradients(net, images, labels, loss=loss, logits=logits)
             if on_batch is not None:
-                on_batch(index, logits.detach())
-            optimiser.zero_grad(set_to_none=True)
-            loss(images, logits, labels).backward()
+                on_batch(index, torch.cat(logits))
+            for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+                parameter.grad = gradient
             optimiser.step()
         if checkpoint is not None:
             checkpoint.offer(_get_state(net, optimiser, generator, extra))

@@ -53,7 +53,7 @@ def run_command(argv: list[str]) -> None:
         raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
     operations(command.augment, dataset.spec.flip)  # refuses what it does not know
     candidates = choose(command, dataset)
-    plans = plan_proxies(command, dataset, device)
+    plans = plan_proxies(command, dataset)
     if not resumed:  # only now: what a user got wrong should leave nothing behind
         folder.create(command)
     try:
@@ -102,8 +102,8 @@ def search(
     names = [candidate.name for candidate in candidates]
     folder.hold(PLAN, {"data": dataset.train.sha256(), "names": names}, "the data or the space")
     folder.mend()
-    announce(plans, command, dataset, device)
-    proxies = [(plan, provide(plan, command, dataset, device)) for plan in plans]
+    announce(plans, command, dataset)
+    proxies = [(plan, provide(plan, command, dataset)) for plan in plans]
     sources = make_sources(command, part(command, Schedule), dataset, proxies)
     folder.hold(SOURCES, {name: asdict(source) for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data) for plan, proxy in proxies}

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from proxyset.augment import ALL
 from proxyset.config import Command, DataChoice
-from proxyset.settings import InputError, Settings
+from proxyset.settings import Compute, InputError, Settings
 
 PAPER: dict[str, Any] = {
     "where": "",
@@ -115,7 +115,9 @@ class Run(Execution, Condensing, Pace, Training, SpaceChoice, Proxies, DataChoic
     resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")
 
 
-MAY_CHANGE = frozenset({*Execution.model_fields, "resume", "out", "force", "as_json", "config", "build", "device"})
+MAY_CHANGE = frozenset(
+    {*Execution.model_fields, *Compute.model_fields, "resume", "out", "force", "as_json", "config", "build"}
+)
 """What does not belong to the result, so that a resumed run may be given other values."""
 
 S = TypeVar("S", bound=Settings)

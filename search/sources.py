@@ -5,17 +5,15 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from proxyset.builder import build_file, identity, store_path
+from proxyset.builder import build_file, engine_for, identity, store_path
 from proxyset.checkpoint import check_writable
 from proxyset.config import say
 from proxyset.data import Dataset
 from proxyset.methods import METHODS, Method
 from proxyset.progress import ProgressLine, duration
 from proxyset.proxy import ProxySet
-from proxyset.settings import InputError, nearest
-from search.settings import Run, Schedule
+from proxyset.settings import Compute, InputError, nearest
+from search.settings import Run, Schedule, part
 from search.trial import JACOBIAN_IMAGES, Source
 
 STORE = Path("proxysets")
@@ -36,13 +34,13 @@ class Plan:
         return not self.path.exists()
 
 
-def plan_proxies(command: Run, dataset: Dataset, device: torch.device) -> list[Plan]:
+def plan_proxies(command: Run, dataset: Dataset) -> list[Plan]:
     """The proxy sets that `command.proxy` names, in order.
 
     Raises:
         InputError: an unknown name, settings that no method can work with, or a missing set under --no-build.
     """
-    plans = [_plan(name, command, dataset, device) for name in command.proxy if name not in (EARLY, TRUTH)]
+    plans = [_plan(name, command, dataset) for name in command.proxy if name not in (EARLY, TRUTH)]
     names = [plan.name for plan in plans]
     if len(set(command.proxy)) < len(command.proxy) or len(set(names)) < len(names):
         raise InputError(f"--proxy names something twice: {' '.join(command.proxy)}")
@@ -52,7 +50,7 @@ def plan_proxies(command: Run, dataset: Dataset, device: torch.device) -> list[P
     return plans
 
 
-def _plan(name: str, command: Run, dataset: Dataset, device: torch.device) -> Plan:
+def _plan(name: str, command: Run, dataset: Dataset) -> Plan:
     if name.endswith(".safetensors"):
         if not Path(name).is_file():
             raise InputError(f"no proxy set at {name!r}: no such file")
@@ -64,7 +62,8 @@ def _plan(name: str, command: Run, dataset: Dataset, device: torch.device) -> Pl
     own = {"iterations": command.iterations, "net": command.condense_net}
     method = METHODS[name](**{key: value for key, value in own.items() if key in fields})
     method.check(dataset.train, dataset.spec, command.ipc)
-    facts = identity(dataset, method, command.ipc, command.seed, device)
+    engine = engine_for(dataset, method, command.ipc, part(command, Compute))
+    facts = identity(dataset, method, command.ipc, command.seed, engine)
     return Plan(name, store_path(facts, dataset.spec.name, STORE), method)
 
 
@@ -80,16 +79,18 @@ def _build_command(plan: Plan, command: Run) -> str:
     return shlex.join([*flags, "--data-root", str(command.data_root), "--out", str(plan.path)])
 
 
-def announce(plans: list[Plan], command: Run, dataset: Dataset, device: torch.device) -> None:
+def announce(plans: list[Plan], command: Run, dataset: Dataset) -> None:
     """Say what will be built, and how long it should take."""
     for plan in plans:
         if plan.missing and plan.method is not None:
-            estimate = plan.method.estimate(dataset.train, dataset.spec, command.ipc, device)
+            engine = engine_for(dataset, plan.method, command.ipc, part(command, Compute))
+            estimate = plan.method.estimate(dataset.train, dataset.spec, command.ipc, engine)
+            engine.check_memory(estimate)
             time = f", estimated: {duration(estimate.seconds)}" if estimate.seconds >= 1 else ""
             say(f"to build first: {plan.name}, {command.ipc} images per class, as {plan.path}{time}")
 
 
-def provide(plan: Plan, command: Run, dataset: Dataset, device: torch.device) -> ProxySet:
+def provide(plan: Plan, command: Run, dataset: Dataset) -> ProxySet:
     """The proxy set of a plan, built now if it is missing; an interrupted build goes on where it stopped.
 
     Raises:
@@ -97,7 +98,7 @@ def provide(plan: Plan, command: Run, dataset: Dataset, device: torch.device) ->
         RunError: building failed.
     """
     if plan.missing and plan.method is not None:
-        return _build(plan, plan.method, command, dataset, device)
+        return _build(plan, plan.method, command, dataset)
     proxy = ProxySet.load(plan.path)
     if proxy.provenance.get("dataset", {}).get("sha256") != dataset.train.sha256():
         source = proxy.provenance.get("dataset", {})
@@ -108,11 +109,12 @@ def provide(plan: Plan, command: Run, dataset: Dataset, device: torch.device) ->
     return proxy
 
 
-def _build(plan: Plan, method: Method, command: Run, dataset: Dataset, device: torch.device) -> ProxySet:
+def _build(plan: Plan, method: Method, command: Run, dataset: Dataset) -> ProxySet:
     check_writable(plan.path.parent)
     line = ProgressLine(plan.path.stem)
     try:
-        proxy = build_file(dataset, method, command.ipc, plan.path, seed=command.seed, device=device, progress=line)
+        compute = part(command, Compute)
+        proxy = build_file(dataset, method, command.ipc, plan.path, seed=command.seed, compute=compute, progress=line)
     finally:
         line.close()
     say(f"{plan.path}: built in {duration(proxy.provenance['seconds'])}")

@@ -31,30 +31,24 @@ class Candidate:
 
     def build(self, spec: DatasetSpec, generator: torch.Generator, device: torch.device | str = "cpu") -> nn.Module:
         """A freshly initialised network in training mode; its weights come from `generator`."""
-        channels, size, classes = spec.channels, spec.size, spec.classes
         if self.arch is not None:
-            return build_net(
-                self.arch, channels=channels, size=size, classes=classes, generator=generator, device=device
-            )
+            return build_net(self.arch, **spec.shape, generator=generator, device=device)
         assert self.builder is not None
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]):  # a user's builder draws its weights from the global generator
             torch.manual_seed(seed)
-            return self.builder(channels, size, classes).to(device).train()
+            return self.builder(spec.channels, spec.size, spec.classes).to(device).train()
 
     def parameters(self, spec: DatasetSpec) -> int:
         """How many numbers training changes."""
-        if self.arch is not None:
-            net = outline(self.arch, channels=spec.channels, size=spec.size, classes=spec.classes)
-        else:
-            net = self.build(spec, torch.Generator())
+        net = outline(self.arch, **spec.shape) if self.arch is not None else self.build(spec, torch.Generator())
         return sum(parameter.numel() for parameter in net.parameters())
 
     def problem(self, spec: DatasetSpec) -> str | None:
         """Why it cannot take such images, or None."""
         try:
             if self.arch is not None:
-                outline(self.arch, channels=spec.channels, size=spec.size, classes=spec.classes)
+                outline(self.arch, **spec.shape)
                 return None
             net = self.build(spec, torch.Generator())
             with torch.no_grad():

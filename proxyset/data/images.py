@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -53,6 +54,14 @@ class ImageSet:
         return digest.hexdigest()
 
 
+class Shape(TypedDict):
+    """What goes into a network and how many logits come out."""
+
+    channels: int
+    size: int
+    classes: int
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """What the methods need to know of a dataset.
@@ -77,6 +86,10 @@ class DatasetSpec:
     @property
     def classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def shape(self) -> Shape:
+        return {"channels": self.channels, "size": self.size, "classes": self.classes}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import DatasetSpec, ImageSet
-from proxyset.engine import Estimate
+from proxyset.engine import Engine, Estimate, Work
 from proxyset.nets import full_name
 from proxyset.progress import Progress, silent
 from proxyset.settings import InputError, Settings
@@ -39,7 +39,11 @@ class Method(Settings):
         """Whether `ipc` distinct real images per class are needed."""
         return self.picks_real
 
-    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device) -> Estimate:
+    def work(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> Work | None:
+        """What there is to compute, for a method whose steps can be compiled: whether they should be depends on it."""
+        return None
+
+    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, engine: Engine) -> Estimate:
         """Time and memory that `condense` will take, from a few timed steps on throwaway state."""
         return Estimate()
 
@@ -59,7 +63,7 @@ class Method(Settings):
         ipc: int,
         *,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress = silent,
         checkpoint: Checkpoint | None = None,
     ) -> ImageSet:
@@ -68,6 +72,7 @@ class Method(Settings):
         Args:
             real: the whole training set; never changed.
             generator: every random choice comes from it.
+            engine: where and how the steps run.
             checkpoint: where to go on from, and to offer the state to after every step.
 
         Returns:

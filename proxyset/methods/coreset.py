@@ -1,6 +1,6 @@
 """Methods that pick real images: random, herding, k-center, forgetting."""
 
-import time
+import functools
 from typing import ClassVar, Literal
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Estimate, peak_memory, synchronise
+from proxyset.engine import Engine, Estimate, peak_memory, timed
 from proxyset.methods.base import Method
 from proxyset.nets import build_net, check_net
 from proxyset.progress import Progress, silent
@@ -28,7 +28,7 @@ class Coreset(Method):
         spec: DatasetSpec,
         ipc: int,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress,
         checkpoint: Checkpoint | None,
     ) -> list[Tensor]:
@@ -42,12 +42,12 @@ class Coreset(Method):
         ipc: int,
         *,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress = silent,
         checkpoint: Checkpoint | None = None,
     ) -> ImageSet:
         self.check(real, spec, ipc)
-        ranked = self.rank(real, spec, ipc, generator, device, progress, checkpoint)
+        ranked = self.rank(real, spec, ipc, generator, engine, progress, checkpoint)
         picked = real[torch.cat([index[:ipc] for index in ranked])]
         return ImageSet(normalise(picked.images, spec), picked.labels)
 
@@ -63,7 +63,7 @@ class Random(Coreset):
         spec: DatasetSpec,
         ipc: int,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress,
         checkpoint: Checkpoint | None,
     ) -> list[Tensor]:
@@ -87,43 +87,32 @@ class TrainingCoreset(Coreset):
     def check(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> None:
         super().check(real, spec, ipc)
         if self.trains():
-            check_net(self.net, channels=spec.channels, size=spec.size, classes=spec.classes)
+            check_net(self.net, **spec.shape)
 
-    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device) -> Estimate:
+    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, engine: Engine) -> Estimate:
         if not self.trains():
             return Estimate()
         generator = torch.Generator()
-        net = self._net(spec, generator, device)
+        net = self._net(spec, generator, engine)
         few = real[torch.arange(min(self.batch_real, len(real)))]
-        for _ in range(2):  # the first is for warming up
-            synchronise(device)
-            started = time.perf_counter()
-            fit(net, few, spec, epochs=1, lr=self.lr, generator=generator, batch_size=self.batch_real)
-            synchronise(device)
-            seconds = time.perf_counter() - started
-        return Estimate(seconds=seconds * self.epochs * len(real) / len(few), memory=peak_memory(device))
+        train = functools.partial(fit, epochs=1, lr=self.lr, generator=generator, batch_size=self.batch_real)
+        seconds = timed(lambda: train(net, few, spec), engine.device)
+        return Estimate(seconds=seconds * self.epochs * len(real) / len(few), memory=peak_memory(engine.device))
 
-    def _net(self, spec: DatasetSpec, generator: torch.Generator, device: torch.device) -> nn.Module:
-        return build_net(
-            self.net,
-            channels=spec.channels,
-            size=spec.size,
-            classes=spec.classes,
-            generator=generator,
-            device=device,
-        )
+    def _net(self, spec: DatasetSpec, generator: torch.Generator, engine: Engine) -> nn.Module:
+        return build_net(self.net, **spec.shape, generator=generator, device=engine.device)
 
     def _train(
         self,
         real: ImageSet,
         spec: DatasetSpec,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress,
         checkpoint: Checkpoint | None,
         events: "ForgettingEvents | None" = None,
     ) -> nn.Module:
-        net = self._net(spec, generator, device)
+        net = self._net(spec, generator, engine)
         fit(
             net,
             real,
@@ -162,12 +151,12 @@ class FeatureCoreset(TrainingCoreset):
         spec: DatasetSpec,
         ipc: int,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress,
         checkpoint: Checkpoint | None,
     ) -> list[Tensor]:
-        net = self._train(real, spec, generator, device, progress, checkpoint) if self.trains() else None
-        return self.rank_by(net, real, spec, ipc, device)
+        net = self._train(real, spec, generator, engine, progress, checkpoint) if self.trains() else None
+        return self.rank_by(net, real, spec, ipc, engine.device)
 
     def rank_by(
         self, net: nn.Module | None, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device
@@ -213,12 +202,12 @@ class Forgetting(TrainingCoreset):
         spec: DatasetSpec,
         ipc: int,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress,
         checkpoint: Checkpoint | None,
     ) -> list[Tensor]:
         events = ForgettingEvents(real.labels)
-        self._train(real, spec, generator, device, progress, checkpoint, events)
+        self._train(real, spec, generator, engine, progress, checkpoint, events)
         score = events.score() + torch.rand(len(real), generator=generator, dtype=torch.float64)
         return [index[score[index].argsort(descending=True)] for index in real.indices_by_class(spec.classes)]
 

@@ -1,22 +1,20 @@
 """Gradient matching: DC (Zhao et al., ICLR 2021) and, with Siamese augmentation, DSA (Zhao & Bilen, ICML 2021)."""
 
-import time
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint, State
 from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Estimate, peak_memory, synchronise
-from proxyset.matching import DISTANCES
+from proxyset.engine import Engine, Estimate, Work, footprint, peak_memory, timed
+from proxyset.kernels import kernels
 from proxyset.methods.base import Method
-from proxyset.nets import build_net, check_net, has_batch_norm
+from proxyset.nets import build_net, check_net, has_batch_norm, outline
 from proxyset.progress import Progress, silent
+from proxyset.seeds import sample
 from proxyset.settings import RunError
 from proxyset.train import batch, fit
 
@@ -81,7 +79,7 @@ class DC(Method):
 
     def check(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> None:
         super().check(real, spec, ipc)
-        check_net(self.net, channels=spec.channels, size=spec.size, classes=spec.classes)
+        check_net(self.net, **spec.shape)
         augment.operations(self.augment, spec.flip)
 
     def condense(
@@ -91,12 +89,12 @@ class DC(Method):
         ipc: int,
         *,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
         progress: Progress = silent,
         checkpoint: Checkpoint | None = None,
     ) -> ImageSet:
         self.check(real, spec, ipc)
-        run = _Run(self, real, spec, ipc, generator, device)
+        run = _Run(self, real, spec, ipc, generator, engine)
         steps, epochs = self.schedule(ipc)
         saved = checkpoint.restore() if checkpoint is not None else None
         if checkpoint is not None and saved is not None:
@@ -122,13 +120,22 @@ class DC(Method):
             progress(step + 1, total, loss)
         return run.synthetic()
 
-    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, device: torch.device) -> Estimate:
+    def work(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> Work:
         steps, epochs = self.schedule(ipc)
-        run = _Run(self, real, spec, ipc, torch.Generator(), device)
+        net = outline(self.net, **spec.shape, condensing=True)
+        matched = self.batch_real + 3 * min(self.batch_synthetic, ipc)  # a gradient of a gradient is three passes
+        images = self.iterations * (steps * spec.classes * matched + (steps - 1) * epochs * spec.classes * ipc)
+        minibatches = self.iterations * (4 * steps * spec.classes + (steps - 1) * epochs)
+        return Work(footprint(net, spec.channels, spec.size), images, minibatches)
+
+    def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, engine: Engine) -> Estimate:
+        steps, epochs = self.schedule(ipc)
+        run = _Run(self, real, spec, ipc, torch.Generator(), engine.eager())
         run.new_network()
-        match = _timed(lambda: run.match_class(0), device) * spec.classes
-        train = _timed(lambda: run.update_network(1), device) * epochs if steps > 1 and epochs else 0.0
-        return Estimate(seconds=self.iterations * (steps * match + (steps - 1) * train), memory=peak_memory(device))
+        match = timed(lambda: run.match_class(0), engine.device) * spec.classes
+        train = timed(lambda: run.update_network(1), engine.device) * epochs if steps > 1 and epochs else 0.0
+        seconds = self.iterations * (steps * match + (steps - 1) * train)
+        return Estimate(seconds=engine.seconds(seconds), memory=peak_memory(engine.device))
 
 
 class DSA(DC):
@@ -150,17 +157,19 @@ class _Run:
         spec: DatasetSpec,
         ipc: int,
         generator: torch.Generator,
-        device: torch.device,
+        engine: Engine,
     ) -> None:
-        self.method, self.real, self.spec, self.generator, self.device = method, real, spec, generator, device
-        self.classes = real.indices_by_class(spec.classes)
+        self.method, self.spec, self.generator, self.device = method, spec, generator, engine.device
+        self.real = engine.place(real)
+        self.classes = self.real.indices_by_class(spec.classes)
         self.operations = augment.operations(method.augment, spec.flip)
         self.lr = method.image_lr()
-        self.labels = torch.arange(spec.classes, device=device).repeat_interleave(ipc)
-        self.images = self._initial_images(ipc).to(device)
+        self.labels = torch.arange(spec.classes, device=self.device).repeat_interleave(ipc)
+        self.images = self._initial_images(ipc).to(self.device)
         self.velocity = torch.zeros_like(self.images)
-        self.own = torch.arange(len(self.images), device=device).view(spec.classes, ipc)  # positions of each class
+        self.own = torch.arange(len(self.images), device=self.device).view(spec.classes, ipc)  # positions of each class
         self.net: nn.Module | None = None
+        self.kernels = kernels(engine, method.net, **spec.shape, condensing=True)
 
     def _initial_images(self, ipc: int) -> Tensor:
         if self.method.init == "noise":
@@ -173,18 +182,11 @@ class _Run:
         """`count` of the positions without replacement, or all of them where there are fewer."""
         if len(index) <= count:
             return index
-        return index[torch.randperm(len(index), generator=self.generator)[:count].to(index.device)]
+        return index[sample(len(index), count, self.generator).to(index.device)]
 
     def new_network(self) -> None:
-        spec = self.spec
         self.net = build_net(
-            self.method.net,
-            channels=spec.channels,
-            size=spec.size,
-            classes=spec.classes,
-            generator=self.generator,
-            device=self.device,
-            condensing=True,
+            self.method.net, **self.spec.shape, generator=self.generator, device=self.device, condensing=True
         )
 
     def update_images(self) -> float:
@@ -219,15 +221,15 @@ class _Run:
         synthetic = self.images[picked].requires_grad_()
 
         shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
-        real_gradients = self._gradients(self._augmented(real, method.augment_real, shared), real_labels)
-        synthetic_gradients = self._gradients(
-            self._augmented(synthetic, method.augment_synthetic, shared),
-            self.labels[picked],
-            create_graph=True,
+        real = self._augmented(real, method.augment_real, shared)
+        augmented = self._augmented(synthetic, method.augment_synthetic, shared)
+        matched = method.distance == "layerwise"  # which leaves out biases and norm affines
+        real_gradients = self.kernels.gradients(self.net, real, real_labels, matched=matched)
+        distance, gradient = self.kernels.match(
+            self.net, real_gradients, augmented, self.labels[picked], method.distance
         )
-        distance = DISTANCES[method.distance](real_gradients, synthetic_gradients)
-        (image_gradient,) = torch.autograd.grad(distance, synthetic)
-        return distance.detach(), picked, image_gradient
+        (image_gradient,) = torch.autograd.grad(augmented, synthetic, gradient)  # back through the augmentation
+        return distance, picked, image_gradient
 
     def _siamese(self) -> bool:
         return "siamese" in (self.method.augment_real, self.method.augment_synthetic)
@@ -237,13 +239,6 @@ class _Run:
             return images
         own = augment.draw(self.operations, self.generator, len(images)) if mode == "independent" else shared
         return augment.apply(own, images)
-
-    def _gradients(self, images: Tensor, labels: Tensor, create_graph: bool = False) -> tuple[Tensor, ...]:
-        """∇_θ of the mean cross-entropy, for the parameters that the distance looks at."""
-        assert self.net is not None
-        parameters = [p for p in self.net.parameters() if p.ndim > 1 or self.method.distance != "layerwise"]
-        loss = F.cross_entropy(self.net(images), labels)
-        return torch.autograd.grad(loss, parameters, create_graph=create_graph)
 
     @torch.no_grad()
     def _freeze_batch_norm(self) -> None:
@@ -270,6 +265,7 @@ class _Run:
             batch_size=self.method.batch_net,
             operations=self.operations if self.method.augment_net else (),
             generator=self.generator,
+            kernels=self.kernels,
         )
 
     def synthetic(self) -> ImageSet:
@@ -287,14 +283,3 @@ class _Run:
         self.net.load_state_dict({name: saved[f"net.{name}"] for name in self.net.state_dict()})
         self.images, self.velocity = saved["images"].to(self.device), saved["velocity"].to(self.device)
         self.generator.set_state(saved["generator"])
-
-
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of the second call; the first warms up."""
-    for _ in range(2):
-        synchronise(device)
-        started = time.perf_counter()
-        work()
-        synchronise(device)
-        seconds = time.perf_counter() - started
-    return seconds

@@ -15,7 +15,7 @@ from continual.memory import Budget
 from continual.recipe import Recipe
 from continual.report import aggregate, print_report, read_runs
 from continual.stream import StreamChoice
-from proxyset.settings import InputError
+from proxyset.settings import Compute, InputError
 from tests.continual.test_experiment import untimed
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def common(tmp_path: Path) -> dict[str, Any]:
         "budget": Budget(ipc=2, store=tmp_path / "store"),
         "recipe": Recipe(net="convnet-w4-d1", epochs=2, balance_epochs=2, batch_size=16, gdumb_epochs=2),
         "data_root": tmp_path,
-        "device": CPU,
+        "compute": Compute(device="cpu"),
         "folder": tmp_path / "runs",
     }
 

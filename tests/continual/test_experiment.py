@@ -19,8 +19,9 @@ from continual.memory import Budget
 from continual.recipe import Learning
 from continual.stream import Stream, StreamChoice, load_stream
 from proxyset.checkpoint import Checkpoint
+from proxyset.settings import Compute
 
-CPU = torch.device("cpu")
+CPU, COMPUTE = torch.device("cpu"), Compute(device="cpu")
 TIMES = ("seconds", "created", "memory_kept")
 QUICK = ("iterations=2", "net_epochs=1", "inner_steps=2", "batch_real=4", "epochs=1")
 
@@ -147,7 +148,7 @@ def test_results_say_what_was_done(domains: Stream, quick: Learning, tmp_path: P
 
 
 def test_accuracies_are_those_of_the_network_on_test_data(growing: Stream, quick: Learning, tmp_path: Path) -> None:
-    kept = prepare(growing, "random", budget(tmp_path), quick, seed=0, device=CPU)
+    kept = prepare(growing, "random", budget(tmp_path), quick, seed=0, compute=COMPUTE)
     learner = Learner(growing, kept, quick, seed=0, device=CPU)
     learner.learn(0)
     learner.learn(1)
@@ -174,7 +175,7 @@ def test_memory_prevents_forgetting(tmp_path: Path) -> None:
 def test_the_estimate_counts_what_will_be_done(growing: Stream, quick: Learning, tmp_path: Path) -> None:
     def seconds(memory: str, **change: Any) -> tuple[float, float]:
         learning = quick.model_copy(update=change)
-        kept = prepare(growing, memory, budget(tmp_path), learning, seed=0, device=CPU)
+        kept = prepare(growing, memory, budget(tmp_path), learning, seed=0, compute=COMPUTE)
         return estimate(growing, kept, learning, CPU)
 
     condensing, learning = seconds("dsa")

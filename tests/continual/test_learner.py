@@ -15,16 +15,16 @@ from continual.recipe import Learning
 from continual.sources import open_source
 from continual.stream import Stream, join_domains, split_classes
 from proxyset.data import Dataset, ImageSet
-from proxyset.settings import InputError
+from proxyset.settings import Compute, InputError
 from tests.continual.conftest import renamed
 
-CPU = torch.device("cpu")
+CPU, COMPUTE = torch.device("cpu"), Compute(device="cpu")
 
 
 def make(stream: Stream, settings: Learning, store: Path, name: str = "random") -> Learner:
     held = Budget(ipc=2)
     source = open_source(
-        name, stream, settings=("epochs=1",), store=store, net="convnet-w4-d1", seed=0, device=CPU, at_hand=True
+        name, stream, settings=("epochs=1",), store=store, net="convnet-w4-d1", seed=0, compute=COMPUTE, at_hand=True
     )
     return Learner(stream, Memory(stream, held, source), settings, seed=0, device=CPU)
 

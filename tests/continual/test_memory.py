@@ -13,16 +13,16 @@ from proxyset.builder import build
 from proxyset.data import Dataset, ImageSet, normalise
 from proxyset.methods import METHODS
 from proxyset.nets import build_net
-from proxyset.settings import InputError
+from proxyset.settings import Compute, InputError
 from tests.continual.conftest import renamed
 
-CPU = torch.device("cpu")
+COMPUTE = Compute(device="cpu")
 QUICK = ("iterations=2", "net_epochs=1", "inner_steps=2", "batch_real=4", "epochs=1")
 
 
 def memory(stream: Stream, name: str, store: Path, seed: int = 0, **budget: int) -> Memory:
     settings = Budget(**budget)  # type: ignore[arg-type]
-    source = open_source(name, stream, settings=QUICK, store=store, net="convnet-w4-d1", seed=seed, device=CPU)
+    source = open_source(name, stream, settings=QUICK, store=store, net="convnet-w4-d1", seed=seed, compute=COMPUTE)
     return Memory(stream, settings, source)
 
 
@@ -113,7 +113,7 @@ def test_shrinking_keeps_the_head_of_each_ranked_list(growing: Stream, tmp_path:
 
 def test_herding_ranks_with_the_network_at_hand(growing: Stream, tmp_path: Path) -> None:
     task = growing.tasks[0]
-    source = Condensed(METHODS["herding"](), tmp_path, 0, CPU, at_hand=True)
+    source = Condensed(METHODS["herding"](), tmp_path, 0, COMPUTE, at_hand=True)
     picks = []
     for seed in (1, 2):
         generator = torch.Generator().manual_seed(seed)

@@ -12,7 +12,7 @@ from proxyset import progress as module
 from proxyset.builder import build, identity
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, DatasetSpec, ImageSet
-from proxyset.engine import peak_memory, resolve_device
+from proxyset.engine import Engine, peak_memory, resolve_device
 from proxyset.methods import DC, Herding, Random
 from proxyset.plot import save_preview, tile
 from proxyset.progress import ProgressLine, duration, size
@@ -34,15 +34,17 @@ def test_a_checkpoint_does_not_change_the_bits(tiny: Dataset, tmp_path: Path) ->
 
 
 def test_identity_changes_with_all_that_changes_the_bits(tiny: Dataset, make_dataset: Callable[..., Dataset]) -> None:
-    base = identity(tiny, Herding(), 1, 0, CPU)
-    assert identity(tiny, Herding(), 1, 0, CPU) == base
+    base = identity(tiny, Herding(), 1, 0, Engine())
+    assert identity(tiny, Herding(), 1, 0, Engine()) == base
     for other in (
-        identity(make_dataset(seed=1), Herding(), 1, 0, CPU),
-        identity(tiny, Herding(epochs=3), 1, 0, CPU),
-        identity(tiny, Random(), 1, 0, CPU),
-        identity(tiny, Herding(), 2, 0, CPU),
-        identity(tiny, Herding(), 1, 1, CPU),
-        identity(tiny, Herding(), 1, 0, torch.device("cuda")),
+        identity(make_dataset(seed=1), Herding(), 1, 0, Engine()),
+        identity(tiny, Herding(epochs=3), 1, 0, Engine()),
+        identity(tiny, Random(), 1, 0, Engine()),
+        identity(tiny, Herding(), 2, 0, Engine()),
+        identity(tiny, Herding(), 1, 1, Engine()),
+        identity(tiny, Herding(), 1, 0, Engine(torch.device("cuda"))),
+        identity(tiny, Herding(), 1, 0, Engine(precision="bf16")),
+        identity(tiny, Herding(), 1, 0, Engine(compiled=True)),
     ):
         assert other != base
 

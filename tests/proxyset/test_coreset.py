@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyset.data import Dataset, normalise
+from proxyset.engine import Engine
 from proxyset.methods import Forgetting, Herding, KCenter, Random
 from proxyset.methods.coreset import ForgettingEvents, embed, herd, k_center
 from proxyset.nets import build_net
@@ -91,7 +92,7 @@ def test_forgetting_ranks_by_events_of_the_training(tiny: Dataset, monkeypatch: 
     monkeypatch.setattr(ForgettingEvents, "score", lambda self: score)
     method = Forgetting(net="mlp", epochs=1)
     generator = torch.Generator().manual_seed(0)
-    ranked = method.rank(tiny.train, tiny.spec, 2, generator, CPU, lambda *_: None, None)
+    ranked = method.rank(tiny.train, tiny.spec, 2, generator, Engine(), lambda *_: None, None)
     for index in ranked:
         assert score[index].tolist() == sorted(score[index].tolist(), reverse=True)
 
@@ -101,7 +102,7 @@ def test_forgetting_ranks_by_events_of_the_training(tiny: Dataset, monkeypatch: 
 def test_pixel_features_need_no_network(method: Any, l2_normalise: bool, tiny: Dataset) -> None:
     chosen = method(features="pixels", net="no such network", l2_normalise=l2_normalise)
     generator = torch.Generator().manual_seed(0)
-    found = chosen.condense(tiny.train, tiny.spec, 3, generator=generator, device=CPU)
+    found = chosen.condense(tiny.train, tiny.spec, 3, generator=generator, engine=Engine())
     for label in range(3):
         own = normalise(tiny.train.images[tiny.train.labels == label], tiny.spec)
         features = own.flatten(1)
@@ -125,7 +126,7 @@ def test_random_takes_every_image_equally_often(make_dataset: Any) -> None:
     seen = torch.zeros(10)
     for seed in range(300):
         ranked = Random().rank(
-            data.train, data.spec, 2, torch.Generator().manual_seed(seed), CPU, lambda *_: None, None
+            data.train, data.spec, 2, torch.Generator().manual_seed(seed), Engine(), lambda *_: None, None
         )
         for index in ranked:
             seen[index[:2]] += 1
@@ -141,6 +142,6 @@ def test_a_network_that_cannot_take_the_images_is_refused_before_work(tiny: Data
 
 @pytest.mark.parametrize("method", [Herding, Forgetting])
 def test_estimate_comes_from_timed_steps(method: Any, tiny: Dataset) -> None:
-    estimate = method(net="mlp", epochs=7).estimate(tiny.train, tiny.spec, 1, CPU)
+    estimate = method(net="mlp", epochs=7).estimate(tiny.train, tiny.spec, 1, Engine())
     assert 0 < estimate.seconds < 60
-    assert Herding(features="pixels").estimate(tiny.train, tiny.spec, 1, CPU).seconds == 0
+    assert Herding(features="pixels").estimate(tiny.train, tiny.spec, 1, Engine()).seconds == 0

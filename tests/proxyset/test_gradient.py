@@ -11,25 +11,25 @@ import torch
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, normalise
+from proxyset.engine import Engine
 from proxyset.methods import DC, DSA
 from proxyset.methods.gradient import _Run
 from proxyset.nets import has_batch_norm
 from proxyset.settings import InputError, RunError
 from tests import reference
 
-CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"net": "convnet-w4-d1", "iterations": 2, "inner_steps": 2, "net_epochs": 1, "batch_real": 8}
 
 
 def make_run(method: DC, data: Dataset, ipc: int, seed: int = 0) -> _Run:
-    run = _Run(method, data.train, data.spec, ipc, torch.Generator().manual_seed(seed), CPU)
+    run = _Run(method, data.train, data.spec, ipc, torch.Generator().manual_seed(seed), Engine())
     run.new_network()
     return run
 
 
 def condense(method: DC, data: Dataset, ipc: int = 2, seed: int = 0, **options: Any) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return method.condense(data.train, data.spec, ipc, generator=generator, device=CPU, **options).images
+    return method.condense(data.train, data.spec, ipc, generator=generator, engine=Engine(), **options).images
 
 
 # One inner step.
@@ -346,7 +346,7 @@ def test_a_nan_in_the_middle_keeps_the_images_of_the_step_before(
 def test_estimate_leaves_no_trace(tiny: Dataset) -> None:
     method = DSA(**SMALL)
     before = tiny.train.sha256()
-    estimate = method.estimate(tiny.train, tiny.spec, 2, CPU)
+    estimate = method.estimate(tiny.train, tiny.spec, 2, Engine())
     assert estimate.seconds > 0
     assert estimate.memory > 2**20
     assert tiny.train.sha256() == before

@@ -13,10 +13,9 @@ import torch
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, ImageSet, normalise
+from proxyset.engine import Engine
 from proxyset.methods import METHODS, Method, get_method
 from proxyset.settings import InputError
-
-CPU = torch.device("cpu")
 
 # What makes a method small, by the names that settings have in this project; each method takes those it knows.
 SMALL: dict[str, Any] = {
@@ -39,7 +38,7 @@ def shrink(name: str) -> Method:
 
 def condense(name: str, data: Dataset, ipc: int = 2, seed: int = 0, **options: Any) -> ImageSet:
     generator = torch.Generator().manual_seed(seed)
-    return shrink(name).condense(data.train, data.spec, ipc, generator=generator, device=CPU, **options)
+    return shrink(name).condense(data.train, data.spec, ipc, generator=generator, engine=Engine(), **options)
 
 
 def same(first: ImageSet, second: ImageSet) -> bool:
@@ -224,7 +223,7 @@ def test_settings_are_the_documentation(name: str, tiny: Dataset) -> None:
 @every_method
 def test_estimate_is_a_duration_and_leaves_no_trace(name: str, tiny: Dataset) -> None:
     before = tiny.train.sha256()
-    estimate = shrink(name).estimate(tiny.train, tiny.spec, 2, CPU)
+    estimate = shrink(name).estimate(tiny.train, tiny.spec, 2, Engine())
     assert 0 <= estimate.seconds < 60
     assert estimate.memory >= 0
     assert tiny.train.sha256() == before
