@@ -1,4 +1,4 @@
-"""How long one inner step of DSA takes: a plain implementation against the engine, taking turns in one process.
+"""How long one inner step of DSA takes: a plain implementation against the engine, taking turns in one run.
 
     python benchmarks/condense.py                   # the table: CIFAR-10- and MNIST-shaped data, 1 and 10 per class
     python benchmarks/condense.py --what profile    # where the time goes, beside what the machine can do
@@ -6,22 +6,20 @@
     python benchmarks/condense.py --device cuda
 
 The plain implementation follows the paper's Algorithm 1 class by class with nothing but eager torch; the tests hold the
-engine against it. It runs under the C library's own memory settings, as it would in a script of its own; the engine under the
-ones it chooses. A network epoch is timed `--epochs` times and counted as often as the schedule has it.
+engine against it. Each contender has a process of its own, because the engine changes how its process keeps memory, and
+only one of them works at a time. A network epoch is timed `--epochs` times and counted as often as the schedule has it.
 """
 
 import argparse
 import contextlib
-import copy
-import ctypes
 import functools
+import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any
 
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # what an earlier run compiled must not count
@@ -116,87 +114,66 @@ class Case:
         return cost.flops * (3 * self.classes * REAL + 6 * own + 3 * self.epochs() * own)
 
 
-class Contender:
-    """One way to run a step, and the seconds that its parts took in each repeat."""
+class Engined:
+    """The steps of a run as the engine has them."""
 
-    def __init__(self, name: str, case: Case, engine: Engine) -> None:
-        self.name = name
+    def __init__(self, case: Case, engine: Engine) -> None:
+        keep_freed_memory()
         self.run = case.run(engine)
         self.device = engine.device
-        self.laps: dict[str, list[float]] = {"real": [], "synthetic": [], "network": []}
-        self.preparation = 0.0
-        self.memory = 0
-
-    def prepare(self) -> None:
-        """What the process does before an inner step of this contender."""
-        keep_freed_memory.cache_clear()
-        keep_freed_memory()
 
     def match(self) -> tuple[float, float]:
         """Seconds for the real and for the synthetic side of an update of the images."""
-        spent, matched = [], self.run.kernels.match
+        spent, whole = [], []
+        match = self.run.kernels.match
 
         def timed_match(*arguments: Any) -> Any:
             with stopwatch(self.device, spent):
-                return matched(*arguments)
+                return match(*arguments)
 
         self.run.kernels.match = timed_match  # type: ignore[method-assign]
-        total: list[float] = []
-        with stopwatch(self.device, total):
+        with stopwatch(self.device, whole):
             self.run.update_images()
-        self.run.kernels.match = matched  # type: ignore[method-assign]
-        return total[0] - sum(spent), sum(spent)
+        self.run.kernels.match = match  # type: ignore[method-assign]
+        return whole[0] - sum(spent), sum(spent)
 
     def train(self) -> None:
         self.run.update_network(1)
 
-    def repeat(self, epochs: int) -> None:
-        self.prepare()
-        reset_peak()
-        real, synthetic = self.match()
-        self.laps["real"].append(real)
-        self.laps["synthetic"].append(synthetic)
-        for _ in range(epochs):
-            with stopwatch(self.device, self.laps["network"]):
-                self.train()
-        self.memory = max(self.memory, highest(self.device))
-
-    def first(self, epochs: int) -> None:
-        """A repeat that does not count, and what it took over one that does: compilation."""
-        cold: list[float] = []
-        with stopwatch(self.device, cold):
-            self.repeat(min(epochs, 1))
-        self.laps = {part: [] for part in self.laps}
-        self.preparation = cold[0]
-
-    def seconds(self, case: Case) -> dict[str, float]:
-        """Medians of the parts of an inner step, and their sum."""
-        parts = {part: statistics.median(laps or [0.0]) for part, laps in self.laps.items()}
-        parts["network"] *= case.epochs()
-        return parts | {"all": sum(parts.values())}
+    def gradient(self) -> Tensor:
+        """Of the images, in the first step, in which it is the velocity."""
+        self.run.update_images()
+        return self.run.velocity
 
 
-class Plain(Contender):
-    """Algorithm 1 class by class with nothing but eager torch."""
+class Plain:
+    """Algorithm 1 class by class with nothing but eager torch, on the images and the network of a run."""
 
-    def prepare(self) -> None:
-        usual_memory()
+    def __init__(self, case: Case, engine: Engine) -> None:
+        self.run = case.run(engine)
+        self.device = engine.device
+        self.found: list[Tensor] = []
 
     def match(self) -> tuple[float, float]:
         run, real, synthetic = self.run, [], []
         assert run.net is not None
+        self.found = []
         for label in range(run.spec.classes):
             transform = augment.draw(run.operations, run.generator)
             with stopwatch(self.device, real):
                 images = normalise(run.real.images[run.classes[label]].to(self.device), run.spec)
                 target = plain_gradients(run.net, augment.apply(transform, images), label)
             with stopwatch(self.device, synthetic):
-                plain_match(run.net, target, run.images[run.own[label]], label, transform)
+                self.found.append(plain_match(run.net, target, run.images[run.own[label]], label, transform))
         return sum(real), sum(synthetic)
 
     def train(self) -> None:
         assert self.run.net is not None
         plain_epoch(self.run.net, self.run.images, self.run.labels, self.run.operations, self.run.generator)
+
+    def gradient(self) -> Tensor:
+        self.match()
+        return torch.cat(self.found)
 
 
 @contextlib.contextmanager
@@ -208,91 +185,90 @@ def stopwatch(device: torch.device, laps: list[float]) -> Iterator[None]:
     laps.append(time.perf_counter() - started)
 
 
-# Memory, as glibc and Linux have it; elsewhere the columns stay empty.
+def serve(connection: Connection, case: Case, engine: Engine, plain: bool) -> None:
+    """A contender's process: answers to the number of epochs with the laps of one repeat and the peak memory."""
+    contender = Plain(case, engine) if plain else Engined(case, engine)
+    connection.send(contender.gradient().cpu())
+    while (epochs := connection.recv()) is not None:
+        real, synthetic = contender.match()
+        laps: dict[str, list[float]] = {"real": [real], "synthetic": [synthetic], "network": []}
+        for _ in range(epochs):
+            with stopwatch(engine.device, laps["network"]):
+                contender.train()
+        connection.send((laps, peak_memory(engine.device)))
 
 
-def usual_memory() -> None:
-    """What malloc settles on by itself once it has freed a large block: 32 and 64 MiB; and give back what is free."""
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        library.mallopt(-3, 2**25)
-        library.mallopt(-1, 2**26)
-        library.malloc_trim(0)
+class Contender:
+    """A contender's process seen from here, and what it measured."""
 
+    def __init__(self, name: str, case: Case, engine: Engine, plain: bool = False) -> None:
+        self.name, self.engine = name, engine
+        self.laps: dict[str, list[float]] = {"real": [], "synthetic": [], "network": []}
+        self.memory = 0
+        self._connection, other = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=serve, args=(other, case, engine, plain))
+        process.daemon = True
+        process.start()
+        started = time.perf_counter()
+        self.gradient: Tensor = self._connection.recv()
+        self._repeat(1 if case.epochs() else 0)  # compiles the network's step
+        self.start = time.perf_counter() - started  # until everything is compiled, two updates of the images included
 
-def reset_peak() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
+    def _repeat(self, epochs: int) -> dict[str, list[float]]:
+        self._connection.send(epochs)
+        laps, self.memory = self._connection.recv()
+        return laps
 
+    def repeat(self, epochs: int) -> None:
+        for part, laps in self._repeat(epochs).items():
+            self.laps[part] += laps
 
-def highest(device: torch.device) -> int:
-    if device.type == "cuda" or sys.platform != "linux":
-        return peak_memory(device)
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    def close(self) -> None:
+        self._connection.send(None)
+
+    def seconds(self, case: Case) -> dict[str, float]:
+        """Medians of the parts of an inner step, and their sum."""
+        parts = {part: statistics.median(laps or [0.0]) for part, laps in self.laps.items()}
+        parts["network"] *= case.epochs()
+        return parts | {"all": sum(parts.values())}
 
 
 # The tables.
 
 
-def contenders(case: Case, device: torch.device) -> list[Contender]:
-    modes: dict[str, Engine] = {
-        "engine, fp32, eager": Engine(device),
-        "engine, fp32, compiled": Engine(device, compiled=True),
-        "engine, bf16, compiled": Engine(device, "bf16", compiled=True),
-    }
-    return [Plain("plain", case, Engine(device)), *(Contender(name, case, engine) for name, engine in modes.items())]
-
-
 def compare(case: Case, device: torch.device, repeats: int, epochs: int) -> None:
     """The table of one case."""
-    entries = contenders(case, device)
     epochs = min(epochs, case.epochs())
-    for entry in entries:
-        entry.first(epochs)
+    entries = [
+        Contender("plain", case, Engine(device), plain=True),
+        Contender("engine, fp32, eager", case, Engine(device)),
+        Contender("engine, fp32, compiled", case, Engine(device, compiled=True)),
+        Contender("engine, bf16, compiled", case, Engine(device, "bf16", compiled=True)),
+    ]
     for _ in range(repeats):
         for entry in entries:
             entry.repeat(epochs)
-    plain, eager = entries[0].seconds(case)["all"], entries[1].seconds(case)["all"]
-    print(f"\n{case.name}, {case.channels}×{case.size}×{case.size}, ipc {case.ipc}: seconds per inner step", flush=True)
-    print("| | real | synthetic | network | all | plain is × slower | peak | compiling | pays after |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    plain, eager = entries[0].seconds(case)["all"], entries[1]
+    print(f"\n{case.name}, {case.channels}×{case.size}×{case.size}, ipc {case.ipc}: seconds per inner step")
+    print("| | real | synthetic | network | all | times faster | peak memory | compiling | pays after | gradients |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for entry in entries:
         seconds = entry.seconds(case)
         row = [f"{seconds[part]:.2f}" for part in ("real", "synthetic", "network", "all")]
-        row += [f"{plain / seconds['all']:.2f}", in_words(entry.memory)]
-        if entry.run.kernels.compiled:
-            once = sum(statistics.median(laps or [0.0]) for laps in entry.laps.values())
-            cost, gain = entry.preparation - once, eager - seconds["all"]
-            row += [f"{cost:.0f} s", f"{cost / gain:.0f} steps" if gain > 0 else "never"]
-        else:
-            row += ["", ""]
-        print(f"| {entry.name} | {' | '.join(row)} |", flush=True)
-    agreement(case, device)
-
-
-def agreement(case: Case, device: torch.device) -> None:
-    """How far the image gradients of the engine are from those of the plain implementation in double precision."""
-    run = case.run(Engine(device))
-    assert run.net is not None
-    net = copy.deepcopy(run.net).double()
-    generator, expected = run.generator.get_state(), []
-    for label in range(case.classes):
-        transform = augment.draw(run.operations, run.generator)
-        images = normalise(run.real.images[run.classes[label]].to(device), run.spec).double()
-        target = plain_gradients(net, augment.apply(transform, images), label)
-        expected.append(plain_match(net, target, run.images[run.own[label]].double(), label, transform))
-    exact = torch.cat(expected)
-    for entry in contenders(case, device)[1:]:
-        entry.run.generator.set_state(generator)
-        entry.run.update_images()  # the first velocity is the gradient
-        found = entry.run.velocity.double()
+        row += [f"{plain / seconds['all']:.2f}", in_words(entry.memory), "", ""]
+        if entry.engine.compiled:
+            # both have started, and run two updates of the images and an epoch
+            run = {e: 2 * sum(e.seconds(case)[part] for part in ("real", "synthetic")) for e in (entry, eager)}
+            cost = (entry.start - run[entry]) - (eager.start - run[eager])
+            gain = eager.seconds(case)["all"] - seconds["all"]
+            row[-2:] = [f"{cost:.0f} s", f"{cost / gain:.0f} steps" if gain > 0 else "never"]
+        exact, found = entries[0].gradient.double(), entry.gradient.double()
         error = ((found - exact).norm() / exact.norm()).item()
         cosine = F.cosine_similarity(found.flatten(), exact.flatten(), 0).item()
-        print(f"{entry.name}: image gradients {error:.1e} from double precision (relative), cosine {cosine:.6f}")
+        row.append(f"{error:.0e}, cos {cosine:.4f}")
+        print(f"| {entry.name} | {' | '.join(row)} |", flush=True)
+    for entry in entries:
+        entry.close()
 
 
 def scaling(device: torch.device, compiled: bool) -> None:
@@ -303,8 +279,8 @@ def scaling(device: torch.device, compiled: bool) -> None:
     print("| | all | real | synthetic | network | TFLOP | GFLOP/s |\n|---|---|---|---|---|---|---|")
     for case in cases:
         entry = Contender(case.name, case, Engine(device, compiled=compiled))
-        entry.first(1 if case.epochs() else 0)
         entry.repeat(min(2, case.epochs()))
+        entry.close()
         seconds, flops = entry.seconds(case), case.flops()
         parts = " | ".join(f"{seconds[part]:.2f}" for part in ("all", "real", "synthetic", "network"))
         print(f"| {case.name} | {parts} | {flops / 1e12:.2f} | {flops / seconds['all'] / 1e9:.0f} |", flush=True)

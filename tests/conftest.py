@@ -13,7 +13,9 @@ import torch
 import tyro
 
 from proxyset.data import Dataset, DatasetSpec, ImageSet
+from proxyset.ray_environment import prepare_ray
 
+prepare_ray()  # before any test imports Ray, which reads its environment only then
 torch.set_num_threads(1)  # as many workers as cores; and bits that do not depend on the machine's cores
 # A shell without job control starts background processes with SIGINT ignored, and whatever they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -98,7 +98,6 @@ class TestParallel:
     def test_parallel_runs_give_what_runs_in_turn_give(
         self, monkeypatch: pytest.MonkeyPatch, common: dict[str, Any], tmp_path: Path
     ) -> None:
-        pytest.importorskip("ray")
         in_turn = run_grid(grid(("random",), (0,), "both", **common), 1)
         parallel = run_grid(grid(("random",), (0,), "both", **common | {"folder": tmp_path / "parallel"}), 2)
         for one, two in zip(in_turn, parallel, strict=True):
