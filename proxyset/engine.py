@@ -26,7 +26,7 @@ from proxyset.settings import Compute, InputError, Settings
 
 LOG = logging.getLogger("proxyset")
 
-CACHE = 16 * 2**20  # bytes of the largest activation of a micro-batch on a CPU; 4 to 16 MiB are equally fast
+CACHE = 16 * 2**20  # bytes of the largest activation of a micro-batch on a CPU; 4 to 16 MiB are as fast as each other
 LIVE = 3  # bytes held while a gradient is computed, over the bytes of all activations
 BASE = 640 * 2**20  # bytes that a process takes before any work: Python, torch, a small dataset
 COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
@@ -134,7 +134,7 @@ class Engine:
 
 
 def plan(compute: Compute, work: Work | None = None) -> Engine:
-    """Decide how `work` runs (None: work that is not compiled).
+    """Decide how `work` runs (None: work that only ever runs eagerly in fp32).
 
     Raises:
         InputError: no such device here.
@@ -143,14 +143,14 @@ def plan(compute: Compute, work: Work | None = None) -> Engine:
     if device.type == "cpu":
         keep_freed_memory()
     limit = None if compute.memory_limit is None else int(compute.memory_limit * 2**30)
-    compiled = work is not None and compute.compile != "off"
-    wanted = compute.precision
-    precision: Literal["fp32", "bf16"] = "bf16" if wanted == "bf16" else "fp32"
-    if compiled and wanted == "auto" and has_bf16(device):
-        precision = "bf16"
-    if work is not None and compute.compile == "auto":
+    if work is None:
+        return Engine(device, memory_limit=limit)
+    native = compute.precision == "auto" and has_bf16(device)
+    precision: Literal["fp32", "bf16"] = "bf16" if compute.precision == "bf16" or native else "fp32"
+    compiled = compute.compile == "on"
+    if compute.compile == "auto":
         compiled = saving(work, device, precision) > COMPILE_SECONDS
-    if not compiled and wanted == "auto":
+    if native and not compiled:
         precision = "fp32"
     return Engine(device, precision, compiled, limit)
 

@@ -115,7 +115,7 @@ class Kernels:
 
             others = {name: t for name, t in _tensors(net).items() if name not in wanted}
             arguments = (_packed(images.detach()), _pack(wanted), _pack(others), labels, [_packed(g) for g in target])
-            found = self._call(("match", distance), grad_and_value(far), arguments)
+            found = self._call(("match", distance, images.shape), grad_and_value(far), arguments)
             if found is not None:
                 return found[1].detach(), found[0]
         images = images.detach().requires_grad_()
@@ -146,7 +146,7 @@ class Kernels:
         total: Weights = {}
         for part, answers, weight in zip(images.split(size), labels.split(size), share.split(size), strict=True):
             arguments = (packed, others, _packed(part), answers, weight)
-            found = self._call(("gradients", tuple(wanted)), grad(mean, has_aux=True), arguments)
+            found = self._call(("gradients", tuple(wanted), part.shape), grad(mean, has_aux=True), arguments)
             if found is None:
                 return None
             if logits is not None:
@@ -157,12 +157,12 @@ class Kernels:
 
     def _call(self, key: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Call what `function` was compiled to under `key`; None, for good, where that fails."""
-        first = key not in self._functions
-        if first:
-            graphs = {"mode": "reduce-overhead"} if self.engine.device.type == "cuda" else {}
-            self._functions[key] = torch.compile(function, dynamic=False, **graphs, **_APART)  # type: ignore[call-overload]
-        if not first:
+        if self.engine.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # what the last call returned has been used
+        if key in self._functions:
             return self._functions[key](*arguments)
+        graphs = {"mode": "reduce-overhead"} if self.engine.device.type == "cuda" else {}
+        self._functions[key] = torch.compile(function, dynamic=False, **graphs, **_APART)  # type: ignore[call-overload]
         try:
             return self._functions[key](*arguments)
         except Exception as error:  # whatever the compiler, or the network under it, raises

@@ -45,7 +45,7 @@ class Compute(Settings):
         "auto", description="compile the steps of condensing and scoring (auto: where it saves more time than it takes)"
     )
     memory_limit: float | None = Field(
-        None, gt=0, description="stay under this many GiB of memory by smaller micro-batches"
+        None, gt=0, description="keep condensing and scoring under this many GiB by smaller micro-batches"
     )
 
     @field_validator("compile", mode="before")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import DatasetSpec, ImageSet, normalise
 from proxyset.engine import Engine, Estimate, peak_memory, timed
+from proxyset.kernels import kernels
 from proxyset.methods.base import Method
 from proxyset.nets import build_net, check_net
 from proxyset.progress import Progress, silent
@@ -122,6 +123,7 @@ class TrainingCoreset(Coreset):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             batch_size=self.batch_real,
+            kernels=kernels(engine, self.net, **spec.shape),
             milestones=halfway(self.epochs),
             generator=generator,
             on_batch=events.record if events is not None else None,
