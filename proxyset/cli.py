@@ -151,7 +151,8 @@ def _announce(command: Build, dataset: Dataset, method: Method, engine: Engine, 
         engine.check_memory(estimate)
         if estimate.seconds >= 1:
             each = f" for each of {sets} sets" if sets > 1 else ""
-            say(f"estimated: {duration(estimate.seconds)}{each}, {size(estimate.memory)} of memory")
+            without = f" ({duration(estimate.uncompiled)} without compiling)" if estimate.uncompiled else ""
+            say(f"estimated: {duration(estimate.seconds)}{without}{each}, {size(estimate.memory)} of memory")
 
 
 def _build_one(command: Build, dataset: Dataset, method: Method, seed: int, path: Path, argv: list[str]) -> None:

@@ -40,6 +40,7 @@ class Estimate(Settings):
 
     seconds: float = Field(0.0, description="wall-clock seconds on this device")
     memory: int = Field(0, description="peak memory in bytes: of the process on a CPU, of the device on a GPU")
+    uncompiled: float = Field(0.0, description="seconds without compilation, where there is any (0: there is none)")
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,13 @@ class Engine:
         """The same place, without anything that takes time to prepare."""
         return Engine(self.device, memory_limit=self.memory_limit)
 
-    def seconds(self, eager: float) -> float:
-        """How long work takes that needs `eager` seconds without compilation."""
-        return eager * COMPILED_SHARE[self.precision] + COMPILE_SECONDS if self.compiled else eager
+    def estimate(self, eager: float) -> Estimate:
+        """Of work that takes `eager` seconds without compilation, and the memory that the process has used so far."""
+        memory = peak_memory(self.device)
+        if not self.compiled:
+            return Estimate(seconds=eager, memory=memory)
+        seconds = eager * COMPILED_SHARE[self.precision] + COMPILE_SECONDS
+        return Estimate(seconds=seconds, memory=memory, uncompiled=eager)
 
     def microbatch(self, footprint: Footprint, count: int) -> int:
         """Images that pass through the network at a time when a gradient sums over `count` of them.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Engine, Estimate, peak_memory, timed
+from proxyset.engine import Engine, Estimate, timed
 from proxyset.kernels import kernels
 from proxyset.methods.base import Method
 from proxyset.nets import build_net, check_net
@@ -98,7 +98,7 @@ class TrainingCoreset(Coreset):
         few = real[torch.arange(min(self.batch_real, len(real)))]
         train = functools.partial(fit, epochs=1, lr=self.lr, generator=generator, batch_size=self.batch_real)
         seconds = timed(lambda: train(net, few, spec), engine.device)
-        return Estimate(seconds=seconds * self.epochs * len(real) / len(few), memory=peak_memory(engine.device))
+        return engine.estimate(seconds * self.epochs * len(real) / len(few))
 
     def _net(self, spec: DatasetSpec, generator: torch.Generator, engine: Engine) -> nn.Module:
         return build_net(self.net, **spec.shape, generator=generator, device=engine.device)

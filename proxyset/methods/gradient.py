@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint, State
 from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Engine, Estimate, Work, footprint, peak_memory, timed
+from proxyset.engine import Engine, Estimate, Work, footprint, timed
 from proxyset.kernels import kernels
 from proxyset.methods.base import Method
 from proxyset.nets import build_net, check_net, has_batch_norm, outline
@@ -134,8 +134,7 @@ class DC(Method):
         run.new_network()
         match = timed(lambda: run.match_class(0), engine.device) * spec.classes
         train = timed(lambda: run.update_network(1), engine.device) * epochs if steps > 1 and epochs else 0.0
-        seconds = self.iterations * (steps * match + (steps - 1) * train)
-        return Estimate(seconds=engine.seconds(seconds), memory=peak_memory(engine.device))
+        return engine.estimate(self.iterations * (steps * match + (steps - 1) * train))
 
 
 class DSA(DC):
