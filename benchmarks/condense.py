@@ -209,6 +209,7 @@ class Contender:
         process = multiprocessing.get_context("spawn").Process(target=serve, args=(other, case, engine, plain))
         process.daemon = True
         process.start()
+        other.close()  # so that a contender that fails is noticed
         started = time.perf_counter()
         self.gradient: Tensor = self._connection.recv()
         self._repeat(1 if case.epochs() else 0)  # compiles the network's step
@@ -271,11 +272,11 @@ def compare(case: Case, device: torch.device, repeats: int, epochs: int) -> None
         entry.close()
 
 
-def scaling(device: torch.device, compiled: bool) -> None:
+def scaling(device: torch.device, net: str, compiled: bool) -> None:
     """Time of an inner step against one size at a time."""
-    cases = [Case(f"{n} classes", classes=n) for n in (10, 50, 100)]
-    cases += [Case(f"ipc {n}", ipc=n) for n in (1, 10, 50)]
-    cases += [Case(f"{n} pixels", size=n) for n in (16, 32, 64)]
+    cases = [Case(f"{n} classes", classes=n, net=net) for n in (10, 50, 100)]
+    cases += [Case(f"ipc {n}", ipc=n, net=net) for n in (1, 10, 50)]
+    cases += [Case(f"{n} pixels", size=n, net=net) for n in (16, 32, 64)]
     print("| | all | real | synthetic | network | TFLOP | GFLOP/s |\n|---|---|---|---|---|---|---|")
     for case in cases:
         entry = Contender(case.name, case, Engine(device, compiled=compiled))
@@ -296,6 +297,7 @@ def best(work: Callable[[], object], device: torch.device, repeats: int = 10) ->
 
 def profile(device: torch.device) -> None:
     """The parts of the real side's gradient, and what the machine does at best."""
+    keep_freed_memory()
     print("what the machine does at best:")
     big = torch.randn(2**26, device=device)
     other = torch.empty_like(big)
@@ -346,7 +348,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5, help="network epochs that are timed in each repeat")
-    parser.add_argument("--net", default="convnet", help="such as convnet-w32, for a quick look")
+    parser.add_argument("--net", default="convnet", help="such as convnet-w32, for a quick look (table, scaling)")
     parser.add_argument("--cases", nargs="*", default=["cifar10-1", "cifar10-10", "mnist-1", "mnist-10"])
     parser.add_argument("--eager", action="store_true", help="do not compile (scaling)")
     settings = parser.parse_args()
@@ -355,7 +357,7 @@ def main() -> None:
     if settings.what == "profile":
         return profile(device)
     if settings.what == "scaling":
-        return scaling(device, not settings.eager)
+        return scaling(device, settings.net, not settings.eager)
     for name in settings.cases:
         data, ipc = name.split("-")
         shape = {"cifar10": (3, 32), "mnist": (1, 28)}[data]

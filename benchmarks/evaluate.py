@@ -87,6 +87,7 @@ def compare(ipc: int, protocol: Evaluation, device: str) -> None:
     for name, compute in modes.items():
         pipes[name], other = multiprocessing.Pipe()
         context.Process(target=serve, args=(other, ipc, protocol, compute, device), daemon=True).start()
+        other.close()  # so that a contender that fails is noticed
     found: dict[str, list[tuple[list[float], float]]] = {name: [] for name in modes}
     for seed in range(-1, TURNS):  # the first turn compiles and does not count
         for name, pipe in pipes.items():

@@ -213,8 +213,14 @@ def _tensors(net: nn.Module) -> Weights:
 
 
 def _packed(tensor: Tensor) -> Tensor:
-    """With the channels innermost: convolutions then need not reorder what the compiler has fused."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    """With the channels innermost: convolutions then need not reorder what the compiler has fused.
+
+    Always a copy, because a tensor of one channel counts as such whatever its strides, and other strides are compiled
+    again.
+    """
+    if tensor.ndim != 4:
+        return tensor
+    return torch.empty_like(tensor, memory_format=torch.channels_last).copy_(tensor)
 
 
 def _pack(weights: Weights) -> Weights:
