@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # what an earlier run compiled must not count
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -352,6 +350,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=["cifar10-1", "cifar10-10", "mnist-1", "mnist-10"])
     parser.add_argument("--eager", action="store_true", help="do not compile (scaling)")
     settings = parser.parse_args()
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # what an earlier run compiled must not count
     device = torch.device(settings.device)
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, bf16 units: {has_bf16(device)}")
     if settings.what == "profile":

@@ -26,6 +26,8 @@ class GrowingHead(nn.Module):
     One wider matrix would not promise that: a matrix product may round differently at another width.
     """
 
+    per_image = True
+
     def __init__(self, first: nn.Linear) -> None:
         super().__init__()
         self.parts = nn.ModuleList([first])

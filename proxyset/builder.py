@@ -13,6 +13,7 @@ from proxyset import __version__
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset
 from proxyset.engine import Engine, peak_memory, plan
+from proxyset.kernels import FAILED
 from proxyset.methods import Method
 from proxyset.progress import Progress, silent
 from proxyset.proxy import ProxySet
@@ -54,6 +55,7 @@ def build(
         checkpoint=checkpoint,
     )
     provenance = identity(dataset, method, ipc, seed, engine) | {
+        "compile": "failed" if engine in FAILED else engine.facts()["compile"],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "seconds": round(clock.elapsed(), 3),
@@ -109,7 +111,12 @@ def build_file(
 
 
 def engine_for(dataset: Dataset, method: Method, ipc: int, compute: Compute | None = None) -> Engine:
-    """How the steps of this work will run."""
+    """How the steps of this work will run.
+
+    Raises:
+        InputError: the method cannot do that with this dataset, or there is no such device.
+    """
+    method.check(dataset.train, dataset.spec, ipc)
     return plan(compute or Compute(), method.work(dataset.train, dataset.spec, ipc))
 
 

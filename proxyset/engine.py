@@ -5,6 +5,7 @@ shapes and the kind of hardware but no clock, so that the same command makes the
 then runs.
 """
 
+import copy
 import ctypes
 import functools
 import logging
@@ -30,8 +31,8 @@ CACHE = 16 * 2**20  # bytes of the largest activation of a micro-batch on a CPU;
 LIVE = 3  # bytes held while a gradient is computed, over the bytes of all activations
 BASE = 640 * 2**20  # bytes that a process takes before any work: Python, torch, a small dataset
 COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
-COMPILED_SHARE = {"fp32": 0.7, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
-EAGER_FLOPS = {"cpu": 5e10, "cuda": 5e12, "mps": 1e12}  # nominal speed, of one thread on a CPU
+COMPILED_SHARE = {"fp32": 0.75, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
+EAGER_FLOPS = {"cpu": 1e11, "cuda": 5e12}  # nominal, whatever the number of threads; where compiling is worth a thought
 EAGER_STEP = 2e-3  # seconds that a minibatch costs however small it is
 
 
@@ -60,11 +61,15 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Work:
-    """How much there is to do: minibatches, and images in them, that pass forward and backward through a network."""
+    """How much there is to do: minibatches, and images in them, that pass forward and backward through a network.
+
+    A network with BatchNorm cannot be compiled: its statistics change outside of what would be.
+    """
 
     footprint: Footprint
     images: float
     minibatches: float
+    batch_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ class Engine:
         return {"device_type": self.device.type} | mode | {"memory_limit": self.memory_limit}
 
     def eager(self) -> "Engine":
-        """The same place, without anything that takes time to prepare."""
-        return Engine(self.device, memory_limit=self.memory_limit)
+        """What `estimate` is given the time of: the same place, without anything that takes time to prepare."""
+        return Engine(self.device, "fp32" if self.compiled else self.precision, memory_limit=self.memory_limit)
 
     def estimate(self, eager: float) -> Estimate:
         """Of work that takes `eager` seconds without compilation, and the memory that the process has used so far."""
@@ -105,22 +110,22 @@ class Engine:
         """
         scale = 2 if self.precision == "bf16" else 1
         each = max(1, LIVE * footprint.activations // scale)
-        most = count
+        best = count
         if self.device.type == "cuda":
-            most = torch.cuda.get_device_properties(self.device).total_memory // 4 // each
+            best = torch.cuda.get_device_properties(self.device).total_memory // 4 // each
         elif self.device.type == "cpu":
-            most = round(CACHE * scale / max(1, footprint.largest))
-        limited = False
-        if self.memory_limit is not None:
-            room = (self.memory_limit - BASE) // each
-            if room < 1:
-                raise InputError(
-                    f"--memory-limit {self.memory_limit / 2**30:g} is too small: with one image at a time "
-                    f"{(BASE + each) / 2**30:.2f} GiB are needed"
-                )
-            limited, most = room < most, min(room, most)
-        parts = count / max(1, most)
-        return math.ceil(count / max(1, math.ceil(parts) if limited else round(parts)))
+            best = CACHE * scale // max(1, footprint.largest)
+        size = math.ceil(count / max(1, round(count / max(1, best))))  # parts of one size, near the best
+        if self.memory_limit is None:
+            return size
+        base = BASE if self.device.type == "cpu" else 0
+        room = (self.memory_limit - base) // each
+        if room < 1:
+            raise InputError(
+                f"--memory-limit {self.memory_limit / 2**30:g} is too small: with one image at a time "
+                f"{(base + each) / 2**30:.2f} GiB are needed"
+            )
+        return min(size, math.ceil(count / math.ceil(count / room)))
 
     def place(self, data: ImageSet) -> ImageSet:
         """The images where the steps run, if they leave most of the memory there; otherwise where they are."""
@@ -150,28 +155,29 @@ def plan(compute: Compute, work: Work | None = None) -> Engine:
     limit = None if compute.memory_limit is None else int(compute.memory_limit * 2**30)
     if work is None:
         return Engine(device, memory_limit=limit)
-    native = compute.precision == "auto" and has_bf16(device)
-    precision: Literal["fp32", "bf16"] = "bf16" if compute.precision == "bf16" or native else "fp32"
-    compiled = compute.compile == "on"
-    if compute.compile == "auto":
-        compiled = saving(work, device, precision) > COMPILE_SECONDS
-    if native and not compiled:
-        precision = "fp32"
+    precision: Literal["fp32", "bf16"] = "bf16" if compute.precision == "bf16" else "fp32"
+    if precision == "bf16" and not has_bf16(device):
+        _say_once(f"bf16 will be slow: {device} has no units for it")
+    worth = compute.compile == "auto" and saving(work, device, precision) > COMPILE_SECONDS
+    if work.batch_norm and compute.compile == "on":
+        _say_once("not compiled: the network has BatchNorm, whose statistics change outside of what is compiled")
+    compiled = (compute.compile == "on" or worth) and not work.batch_norm and has_compiler()
     return Engine(device, precision, compiled, limit)
 
 
 def saving(work: Work, device: torch.device, precision: str) -> float:
     """Seconds that compiled steps save: nominal, so that the choice does not change with the weather."""
-    speed = EAGER_FLOPS[device.type] * (torch.get_num_threads() if device.type == "cpu" else 1)
-    eager = 3 * work.footprint.flops * work.images / speed + EAGER_STEP * work.minibatches
+    if device.type not in EAGER_FLOPS:
+        return 0.0
+    eager = 3 * work.footprint.flops * work.images / EAGER_FLOPS[device.type] + EAGER_STEP * work.minibatches
     return eager * (1 - COMPILED_SHARE[precision])
 
 
 def footprint(net: nn.Module, channels: int, size: int) -> Footprint:
-    """Measure a network on the meta device, at no cost; all zero where it cannot run there.
+    """Measure a copy of a network on the meta device, at no cost; all zero where it cannot run there.
 
     Args:
-        net: a network, or its outline; left alone.
+        net: a network, or its outline.
     """
     outputs: list[int] = []
 
@@ -179,19 +185,14 @@ def footprint(net: nn.Module, channels: int, size: int) -> Footprint:
         if isinstance(output, Tensor) and not list(module.children()):
             outputs.append(output.numel() * 4)
 
-    hooks = [module.register_forward_hook(note) for module in net.modules()]
-    weights = {name: tensor.to("meta") for name, tensor in [*net.named_parameters(), *net.named_buffers()]}
-    training = net.training
     try:
+        net = copy.deepcopy(net).to("meta").eval()
+        for module in net.modules():
+            module.register_forward_hook(note)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net.eval()
-            torch.func.functional_call(net, weights, (torch.empty(1, channels, size, size, device="meta"),))
+            net(torch.empty(1, channels, size, size, device="meta"))
     except Exception:  # a user's network may do what only real tensors can
         return Footprint(0, 0, 0)
-    finally:
-        net.train(training)
-        for hook in hooks:
-            hook.remove()
     return Footprint(counter.get_total_flops(), max(outputs, default=0), sum(outputs))
 
 
@@ -222,6 +223,26 @@ def has_bf16(device: torch.device) -> bool:
         known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.11
         return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
     return False
+
+
+@functools.cache
+def has_compiler() -> bool:
+    """Whether torch finds the C++ compiler that it needs; where not, one line says so."""
+    try:
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        get_cpp_compiler()
+    except ImportError:  # another version of torch: it will be seen when the first step is compiled
+        return True
+    except Exception as error:
+        _say_once(f"not compiled: {str(error).strip().splitlines()[0]}")
+        return False
+    return True
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    LOG.warning(line)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from proxyset.augment import ALL, operations
 from proxyset.data import DatasetSpec, ImageSet
 from proxyset.engine import Work, footprint, plan
 from proxyset.kernels import kernels
-from proxyset.nets import build_net, outline
+from proxyset.nets import build_net, has_batch_norm, outline
 from proxyset.progress import Progress, silent
 from proxyset.seeds import make_generator
 from proxyset.settings import Compute, InputError, Settings
@@ -90,12 +90,16 @@ def evaluate(
     transforms = operations(protocol.augment, spec.flip)
     epochs = protocol.resolved_epochs()
     started = time.monotonic()
-    sets = [train(number) if callable(train) else train for number in range(protocol.nets)]
-    cost = footprint(outline(net, **spec.shape), spec.channels, spec.size)
-    images = epochs * sum(map(len, sets))
-    engine = plan(compute or Compute(), Work(cost, images, images / min(protocol.batch_size, len(sets[0]))))
+    structure = outline(net, **spec.shape)
+    cost = footprint(structure, spec.channels, spec.size)
+    data = train(0) if callable(train) else train
+    images = protocol.nets * epochs * len(data)
+    work = Work(cost, images, images / min(protocol.batch_size, len(data)), has_batch_norm(structure))
+    engine = plan(compute or Compute(), work)
     accuracies = []
-    for number, data in enumerate(sets):
+    for number in range(protocol.nets):
+        if callable(train) and number:
+            data = train(number)
         generator = make_generator(seed, "evaluate", net, number)
         model = build_net(net, **spec.shape, generator=generator, device=engine.device)
         fit(
@@ -113,5 +117,5 @@ def evaluate(
             kernels=kernels(engine, net, **spec.shape),
             on_epoch=lambda done, n=number: progress(n * epochs + done, protocol.nets * epochs),  # type: ignore[misc]
         )
-        accuracies.append(accuracy(model, test, spec))
+        accuracies.append(accuracy(model, test, spec, engine.microbatch(cost, 256)))
     return Score(net, tuple(accuracies), time.monotonic() - started)

@@ -14,14 +14,17 @@ from torch.nn import functional as F
 
 from proxyset.engine import LOG, Engine, Footprint, footprint
 from proxyset.matching import DISTANCES
-from proxyset.nets import has_batch_norm, outline
+from proxyset.nets import has_batch_norm, is_per_image, outline
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Images as the network saw them, its logits, labels → a scalar, the mean over the images."""
 
 Weights = dict[str, Tensor]
 
-# Without it, eight functions compiled from one place are the most before torch silently goes on eagerly (since 2.12).
+FAILED: set[Engine] = set()
+"""Engines that were to compile and went on eagerly; what is built so says it."""
+
+# Without it (torch before 2.12) eight functions compiled from one place are the most before torch goes on eagerly.
 _APART = {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
 
 
@@ -32,8 +35,8 @@ def cross_entropy(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 class Kernels:
     """The gradients of networks of one structure, computed as an engine says.
 
-    A gradient over a minibatch is a sum over its images, so it is taken over micro-batches that fit the cache. Only a
-    network with BatchNorm, whose images see each other, gets the minibatch in one piece.
+    A gradient over a minibatch is a sum over its images, so it is taken over micro-batches that fit the cache. Where
+    images may see each other (BatchNorm, or code that is not known: `nets.is_per_image`) it stays in one piece.
     """
 
     def __init__(self, engine: Engine, net: nn.Module, cost: Footprint) -> None:
@@ -44,7 +47,7 @@ class Kernels:
         """
         self.engine = engine
         self._cost = cost
-        self._whole = has_batch_norm(net) or not cost.activations
+        self._whole = not is_per_image(net) or not cost.activations
         self._functions: dict[Any, Callable[..., Any]] = {}
         self.compiled = engine.compiled
         if self.compiled and has_batch_norm(net):
@@ -74,7 +77,7 @@ class Kernels:
             found = self._compiled_gradients(net, wanted, images, labels, logits)
             if found is not None:
                 return [found.get(name) for name in parameters]
-        size = len(images) if self._whole else self.engine.microbatch(self._cost, len(images))
+        size = self._microbatch(len(images))
         total: dict[str, Tensor] = {}
         for part, answers in zip(images.split(size), labels.split(size), strict=True):
             with self._precision():
@@ -111,7 +114,8 @@ class Kernels:
                         out = functional_call(structure, wanted | others, (images,))
                     return F.cross_entropy(out.float(), labels)
 
-                return measure(target, list(grad(mean)(wanted).values()))
+                own = grad(mean)(wanted)
+                return measure(target, [own[name] for name in wanted])
 
             others = {name: t for name, t in _tensors(net).items() if name not in wanted}
             arguments = (_packed(images.detach()), _pack(wanted), _pack(others), labels, [_packed(g) for g in target])
@@ -136,7 +140,7 @@ class Kernels:
                 out = functional_call(structure, wanted | others, (images,))
             return (F.cross_entropy(out.float(), labels, reduction="none") * share).sum(), out
 
-        count, size = len(images), self.engine.microbatch(self._cost, len(images))
+        count, size = len(images), self._microbatch(len(images))
         others = _pack({name: t for name, t in _tensors(net).items() if name not in wanted})
         packed = _pack(wanted)
         # Every micro-batch has the same shape, so one is compiled: the last is filled up with images of no weight.
@@ -155,14 +159,18 @@ class Kernels:
                 total[name] = total[name].add_(gradient) if name in total else gradient.clone()
         return total
 
+    def _microbatch(self, count: int) -> int:
+        return count if self._whole else self.engine.microbatch(self._cost, count)
+
     def _call(self, key: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Call what `function` was compiled to under `key`; None, for good, where that fails."""
         if self.engine.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # what the last call returned has been used
-        if key in self._functions:
-            return self._functions[key](*arguments)
-        graphs = {"mode": "reduce-overhead"} if self.engine.device.type == "cuda" else {}
-        self._functions[key] = torch.compile(function, dynamic=False, **graphs, **_APART)  # type: ignore[call-overload]
+        if key not in self._functions:
+            graphs = {"mode": "reduce-overhead"} if self.engine.device.type == "cuda" else {}
+            if not _APART:
+                torch._dynamo.config.cache_size_limit = 64
+            self._functions[key] = torch.compile(function, dynamic=False, **graphs, **_APART)  # type: ignore[call-overload]
         try:
             return self._functions[key](*arguments)
         except Exception as error:  # whatever the compiler, or the network under it, raises
@@ -171,6 +179,7 @@ class Kernels:
 
     def _give_up(self, reason: str) -> None:
         self.compiled = False
+        FAILED.add(self.engine)
         LOG.warning("not compiled, goes on eagerly: %s", reason)
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -202,8 +211,9 @@ def _fusing(net: nn.Module) -> nn.Module:
     """`net` with average pooling in the form above."""
     for module in net.modules():
         for name, child in module.named_children():
-            plain = isinstance(child, nn.AvgPool2d) and not child.padding and not child.ceil_mode
-            if plain and child.kernel_size == child.stride and isinstance(child.stride, int):
+            if not isinstance(child, nn.AvgPool2d) or child.padding or child.ceil_mode or child.divisor_override:
+                continue
+            if child.kernel_size == child.stride and isinstance(child.stride, int):
                 setattr(module, name, _Pool(child.stride))
     return net
 

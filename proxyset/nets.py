@@ -98,6 +98,8 @@ def all_archs() -> Iterator[Arch]:
 class Classifier(nn.Module):
     """A network as a feature extractor and a linear head."""
 
+    per_image = True
+
     def __init__(self, body: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
         self.body = body
@@ -184,6 +186,17 @@ def initialise(net: nn.Module, generator: torch.Generator) -> None:
             raise TypeError(f"do not know how to initialise {type(module).__name__} from a generator")
 
 
+def is_per_image(net: nn.Module) -> bool:
+    """Whether what a network answers on one image cannot depend on the others, so that minibatches may be split.
+
+    That is known of torch's own layers but BatchNorm, and said by other modules with `per_image = True`.
+    """
+    return not has_batch_norm(net) and all(
+        type(module).__module__.startswith("torch.nn.") or getattr(module, "per_image", False)
+        for module in net.modules()
+    )
+
+
 def has_batch_norm(net: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
 
@@ -252,6 +265,8 @@ def _vgg11(norm: Norm) -> Callable[[int, int, int, bool], nn.Module]:
 
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut (He et al. 2016); `pool` replaces a stride of 2 by 2×2 average pooling."""
+
+    per_image = True
 
     def __init__(self, before: int, width: int, stride: int, norm: Norm, pool: bool) -> None:
         super().__init__()

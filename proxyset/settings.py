@@ -39,7 +39,7 @@ class Compute(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="of convolutions and products (auto: bf16 where compiled, on hardware made for it; else fp32)",
+        description="of convolutions and products (auto: fp32; bf16 is faster on hardware made for it)",
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="compile the steps of condensing and scoring (auto: where it saves more time than it takes)"

@@ -58,7 +58,8 @@ def fit(
     optimiser = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     extra = extra or {}
     if kernels is None:
-        keep_freed_memory()
+        if device.type == "cpu":
+            keep_freed_memory()
         kernels = Kernels(Engine(device), net, footprint(net, spec.channels, spec.size))
     saved = checkpoint.restore() if checkpoint is not None else None
     if saved is not None:

@@ -96,7 +96,10 @@ class TrainingCoreset(Coreset):
         generator = torch.Generator()
         net = self._net(spec, generator, engine)
         few = real[torch.arange(min(self.batch_real, len(real)))]
-        train = functools.partial(fit, epochs=1, lr=self.lr, generator=generator, batch_size=self.batch_real)
+        own = kernels(engine.eager(), self.net, **spec.shape)
+        train = functools.partial(
+            fit, epochs=1, lr=self.lr, generator=generator, batch_size=self.batch_real, kernels=own
+        )
         seconds = timed(lambda: train(net, few, spec), engine.device)
         return engine.estimate(seconds * self.epochs * len(real) / len(few))
 

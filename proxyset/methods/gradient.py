@@ -123,10 +123,11 @@ class DC(Method):
     def work(self, real: ImageSet, spec: DatasetSpec, ipc: int) -> Work:
         steps, epochs = self.schedule(ipc)
         net = outline(self.net, **spec.shape, condensing=True)
-        matched = self.batch_real + 3 * min(self.batch_synthetic, ipc)  # a gradient of a gradient is three passes
-        images = self.iterations * (steps * spec.classes * matched + (steps - 1) * epochs * spec.classes * ipc)
+        drawn = int(real.labels.bincount(minlength=spec.classes).clamp(max=self.batch_real).sum())
+        matched = drawn + 3 * spec.classes * min(self.batch_synthetic, ipc)  # a gradient of a gradient is three passes
+        images = self.iterations * (steps * matched + (steps - 1) * epochs * spec.classes * ipc)
         minibatches = self.iterations * (4 * steps * spec.classes + (steps - 1) * epochs)
-        return Work(footprint(net, spec.channels, spec.size), images, minibatches)
+        return Work(footprint(net, spec.channels, spec.size), images, minibatches, has_batch_norm(net))
 
     def estimate(self, real: ImageSet, spec: DatasetSpec, ipc: int, engine: Engine) -> Estimate:
         steps, epochs = self.schedule(ipc)
@@ -249,7 +250,7 @@ class _Run:
         self.net.train()
         self.net(batch(self.real, index, self.spec, self.device)[0])
         for module in self.net.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
 
     def update_network(self, epochs: int) -> None:

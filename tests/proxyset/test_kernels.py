@@ -1,7 +1,7 @@
 """Gradients eager and compiled, whole and in micro-batches, against the plain implementation and against each other."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, ImageSet
 from proxyset.engine import Engine, Footprint, footprint
 from proxyset.evaluation import Evaluation, evaluate
-from proxyset.kernels import Kernels, cross_entropy, kernels
+from proxyset.kernels import FAILED, Kernels, cross_entropy, kernels
 from proxyset.methods.gradient import DSA, _Run
 from proxyset.nets import build_net
 from proxyset.settings import Compute
@@ -81,6 +81,22 @@ def test_a_loss_of_one_s_own_is_a_mean_over_the_parts() -> None:
 
     expected = torch.autograd.grad(loss(images, net(images), labels), list(net.parameters()))
     close(in_parts(net, 6).gradients(net, images, labels, loss=loss), list(expected), 1e-4)
+
+
+def test_only_networks_of_known_layers_are_given_parts() -> None:
+    """A user's module may do what it likes with its minibatch, unless it says otherwise."""
+
+    class Centred(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x.mean(0)
+
+    net, (images, labels) = nn.Sequential(Centred(), nn.Flatten(), nn.Linear(192, 3)), make_batch()
+    logits: list[Tensor] = []
+    in_parts(net, 6).gradients(net, images, labels, logits=logits)
+    assert len(logits) == 1
+    Centred.per_image = True  # type: ignore[attr-defined]
+    in_parts(net, 6).gradients(net, images, labels, logits=logits)
+    assert len(logits) == 1 + 4
 
 
 def test_what_is_not_matched_or_has_no_part_in_the_loss_is_none() -> None:
@@ -212,21 +228,26 @@ def test_compiled_scores_are_the_eager_ones(make_dataset: Callable[..., Dataset]
     assert scores[0].accuracies == pytest.approx(scores[1].accuracies, abs=0.09)  # one of the twelve test images
 
 
-@pytest.mark.parametrize("distance", ["cosine", "mse"])
-def test_every_parameter_is_matched_by_the_other_distances(distance: str, colour: Dataset) -> None:
-    run = _Run(DSA(**SMALL, distance=distance), colour.train, colour.spec, 1, torch.Generator(), Engine())
-    run.new_network()
-    assert run.net is not None
-    images, labels = make_batch(4)
-    found = run.kernels.gradients(run.net, images, labels, matched=False)
-    assert all(gradient is not None for gradient in found)
+@pytest.mark.slow
+def test_compiled_matching_pairs_the_gradients_of_every_layer() -> None:
+    """Of a deep network, and of every parameter, as the distances but the layerwise one have it."""
+    net, (images, labels) = make_net("convnet-w4-d2-sigmoid"), make_batch(4)
+    real, _ = make_batch(6, seed=2)
+    eager, compiled = (kernels(Engine(compiled=c), "convnet-w4-d2-sigmoid", **SHAPE) for c in (False, True))
+    target = eager.gradients(net, real, torch.zeros(6, dtype=torch.int64))
+    assert all(gradient is not None for gradient in target)
+    for distance in ("cosine", "mse"):
+        (value, found), (expected, exact) = (k.match(net, target, images, labels, distance) for k in (compiled, eager))
+        assert value == pytest.approx(expected.item(), rel=1e-4)
+        close([found], [exact], 1e-3)
+    assert compiled.compiled, "fell back"
 
 
 # Falling back.
 
 
 @pytest.fixture
-def broken_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine without a C++ compiler."""
     import torch._inductor.config as inductor
 
@@ -234,6 +255,9 @@ def broken_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
     monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
     monkeypatch.setattr(inductor, "force_disable_caches", True)
+    yield
+    kernels.cache_clear()
+    FAILED.clear()
 
 
 def test_without_a_compiler_one_line_says_so_and_the_bits_are_the_eager_ones(
@@ -253,7 +277,7 @@ def test_without_a_compiler_one_line_says_so_and_the_bits_are_the_eager_ones(
     assert "goes on eagerly" in said[0]
     assert "compiler" in said[0]
     assert "\n" not in said[0]
-    kernels.cache_clear()
+    assert Engine(compiled=True) in FAILED  # the provenance of what is built so says it
 
 
 def test_batch_norm_is_not_compiled_and_says_so(colour: Dataset, caplog: pytest.LogCaptureFixture) -> None:
