@@ -152,6 +152,8 @@ class Kernels:
             arguments = (packed, others, _packed(part), answers, weight)
             found = self._call(("gradients", tuple(wanted), part.shape), grad(mean, has_aux=True), arguments)
             if found is None:
+                if logits is not None:
+                    logits.clear()
                 return None
             if logits is not None:
                 logits.append(found[1][: count - sum(map(len, logits))].clone())
@@ -174,7 +176,7 @@ class Kernels:
         try:
             return self._functions[key](*arguments)
         except Exception as error:  # whatever the compiler, or the network under it, raises
-            self._give_up(str(error).strip().splitlines()[0])
+            self._give_up((str(error).strip() or type(error).__name__).splitlines()[0])
             return None
 
     def _give_up(self, reason: str) -> None:
