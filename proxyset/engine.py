@@ -10,11 +10,13 @@ import ctypes
 import functools
 import logging
 import math
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -29,7 +31,7 @@ LOG = logging.getLogger("proxyset")
 
 CACHE = 16 * 2**20  # bytes of the largest activation of a micro-batch on a CPU; 4 to 16 MiB are as fast as each other
 LIVE = 3  # bytes held while a gradient is computed, over the bytes of all activations
-BASE = 640 * 2**20  # bytes that a process takes before any work: Python, torch, a small dataset
+BASE = 448 * 2**20  # bytes that a process takes before any work: Python, torch, a small dataset
 COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
 COMPILED_SHARE = {"fp32": 0.75, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
 EAGER_FLOPS = {"cpu": 1e11, "cuda": 5e12}  # nominal, whatever the number of threads; where compiling is worth a thought
@@ -284,5 +286,9 @@ def peak_memory(device: torch.device) -> int:
     """Highest memory use so far in bytes: of the process on a CPU, of the allocator on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":  # where getrusage remembers the process that started this one
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+        if found:
+            return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

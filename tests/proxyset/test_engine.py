@@ -79,9 +79,7 @@ def test_work_counts_the_passes_of_algorithm_1(make_dataset: Any) -> None:
     assert method.work(small.train, small.spec, 2).images == 5 * 2 * (5 + 8 + 8 + 3 * 3 * 2) + 5 * 7 * 6
 
 
-def test_what_cannot_be_compiled_is_planned_eagerly(
-    monkeypatch: pytest.MonkeyPatch, make_dataset: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_compiled_is_planned_eagerly(make_dataset: Any, caplog: pytest.LogCaptureFixture) -> None:
     """BatchNorm, or a machine without a compiler: said once, where compiling was asked for or would pay."""
     engine._say_once.cache_clear()
     data = make_dataset(channels=3, size=32)
@@ -95,8 +93,8 @@ def test_what_cannot_be_compiled_is_planned_eagerly(
     import torch._inductor.config as inductor
 
     engine.has_compiler.cache_clear()
-    monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
-    assert plan(cpu(), HUGE) == plan(cpu(), HUGE) == Engine()
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler")}):
+        assert plan(cpu(), HUGE) == plan(cpu(), HUGE) == Engine()
     assert len(caplog.messages) == 2
     assert "No working C++ compiler" in caplog.messages[1]
     engine.has_compiler.cache_clear()
@@ -209,13 +207,13 @@ print(peak_memory(torch.device("cpu")))
 
 
 def test_memory_limit_is_kept() -> None:
-    """Training and testing a network without pooling, whose 4 MiB of activations per image pass 0.7 GiB unless held."""
+    """Training and testing a network without pooling, whose 4 MiB of activations per image pass 0.5 GiB unless held."""
 
     def peak(limit: str) -> float:
         command = [sys.executable, "-c", LIMITED, limit]
         return int(subprocess.run(command, capture_output=True, check=True).stdout) / 2**30
 
-    assert peak("0.7") < 0.7 < peak("0")
+    assert peak("0.5") < 0.5 < peak("0")
 
 
 # Sampling.

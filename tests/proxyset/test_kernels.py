@@ -90,7 +90,10 @@ def test_only_networks_of_known_layers_are_given_parts() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x - x.mean(0)
 
-    net, (images, labels) = nn.Sequential(Centred(), nn.Flatten(), nn.Linear(192, 3)), make_batch()
+    head = nn.utils.skip_init(nn.Linear, 192, 3)  # without draws from the global generator
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    net, (images, labels) = nn.Sequential(Centred(), nn.Flatten(), head), make_batch()
     logits: list[Tensor] = []
     in_parts(net, 6).gradients(net, images, labels, logits=logits)
     assert len(logits) == 1
@@ -247,15 +250,14 @@ def test_compiled_matching_pairs_the_gradients_of_every_layer() -> None:
 
 
 @pytest.fixture
-def broken_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def broken_compiler() -> Iterator[None]:
     """A machine without a C++ compiler."""
     import torch._inductor.config as inductor
 
     kernels.cache_clear()
     torch.compiler.reset()
-    monkeypatch.setattr(inductor.cpp, "cxx", (None, "no-such-compiler"))
-    monkeypatch.setattr(inductor, "force_disable_caches", True)
-    yield
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler"), "force_disable_caches": True}):
+        yield
     kernels.cache_clear()
     FAILED.clear()
 
