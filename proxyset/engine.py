@@ -181,6 +181,16 @@ def footprint(net: nn.Module, channels: int, size: int) -> Footprint:
     Args:
         net: a network, or its outline.
     """
+    key = repr(net), channels, size
+    if key not in _MEASURED:
+        _MEASURED[key] = _measure(net, channels, size)
+    return _MEASURED[key]
+
+
+_MEASURED: dict[tuple[str, int, int], Footprint] = {}  # measuring takes as long as ten steps of a small network
+
+
+def _measure(net: nn.Module, channels: int, size: int) -> Footprint:
     outputs: list[int] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:

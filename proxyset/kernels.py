@@ -1,5 +1,6 @@
 """What runs in a step: gradients of the weights, and of images through them, eager or compiled, in micro-batches."""
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -71,26 +72,29 @@ class Kernels:
             matched: leave out (None) the gradients of parameters with one axis: biases and norm affines.
             logits: is given the logits of the minibatch, N×classes.
         """
-        parameters: Weights = dict(net.named_parameters())
-        wanted = {name: p for name, p in parameters.items() if p.requires_grad and (p.ndim > 1 or not matched)}
+        parameters = list(net.parameters())
+        chosen = [p.requires_grad and (p.ndim > 1 or not matched) for p in parameters]
         if self.compiled and loss is cross_entropy:
+            names = [name for name, _ in net.named_parameters()]
+            wanted: Weights = {name: p for name, p, its in zip(names, parameters, chosen, strict=True) if its}
             found = self._compiled_gradients(net, wanted, images, labels, logits)
             if found is not None:
-                return [found.get(name) for name in parameters]
+                return [found.get(name) for name in names]
         size = self._microbatch(len(images))
-        total: dict[str, Tensor] = {}
+        leaves = [p for p, its in zip(parameters, chosen, strict=True) if its]
+        total: list[Tensor | None] = [None] * len(leaves)
         for part, answers in zip(images.split(size), labels.split(size), strict=True):
             with self._precision():
                 out = net(part)
-            share = loss(part, out, answers) * (len(part) / len(images))
+            share = loss(part, out, answers)
+            if len(part) < len(images):
+                share = share * (len(part) / len(images))
             if logits is not None:
                 logits.append(out.detach())
-            for name, gradient in zip(
-                wanted, torch.autograd.grad(share, list(wanted.values()), allow_unused=True), strict=True
-            ):
-                if gradient is not None:
-                    total[name] = total[name] + gradient if name in total else gradient
-        return [total.get(name) for name in parameters]
+            gradients = torch.autograd.grad(share, leaves, allow_unused=True)
+            total = [g if t is None else t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
+        ready = iter(total)
+        return [next(ready) if its else None for its in chosen]
 
     def match(
         self, net: nn.Module, real: Sequence[Tensor | None], images: Tensor, labels: Tensor, distance: str
@@ -186,7 +190,9 @@ class Kernels:
 
     def _precision(self) -> AbstractContextManager[Any]:
         """bf16 for convolutions and products; sums, norms and distances stay in fp32."""
-        return torch.autocast(self.engine.device.type, torch.bfloat16, enabled=self.engine.precision == "bf16")
+        if self.engine.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.engine.device.type, torch.bfloat16)
 
 
 @functools.lru_cache(maxsize=32)

@@ -65,6 +65,7 @@ def fit(
     if saved is not None:
         _set_state(saved, net, optimiser, generator, extra)
     net.train()
+    parameters = list(net.parameters())
     for epoch in range(checkpoint.step if checkpoint is not None else 0, epochs):
         for group in optimiser.param_groups:
             group["lr"] = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
@@ -76,7 +77,7 @@ def fit(
             gradients = kernels.gradients(net, images, labels, loss=loss, logits=logits)
             if on_batch is not None:
                 on_batch(index, torch.cat(logits))
-            for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             optimiser.step()
         if checkpoint is not None:
