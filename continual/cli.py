@@ -53,11 +53,11 @@ def run_command(argv: list[str]) -> None:
     from continual.report import print_report
     from continual.sources import check_settings, label
     from continual.stream import StreamChoice, load_stream
-    from proxyset.engine import plan
+    from proxyset.engine import resolve_device
 
     command = parse(_with(Run, Learning, Budget, StreamChoice), argv, "continual run", pairs=True)
     compute = extract(command, Compute)
-    device = plan(compute).device
+    device = resolve_device(command.device)
     budget, learning = extract(command, Budget), extract(command, Learning)
     stream = load_stream(extract(command, StreamChoice), data_root=command.data_root, seed=command.seed)
     check_settings(budget.memory_settings, (command.memory,))
@@ -173,14 +173,14 @@ def compare_command(argv: list[str]) -> None:
     from continual.report import print_report
     from continual.sources import check_settings, label
     from continual.stream import StreamChoice
-    from proxyset.engine import plan
+    from proxyset.engine import resolve_device
     from proxyset.methods import METHODS
 
     command = parse(_with(Compare, Recipe, Budget, StreamChoice), argv, "continual compare", pairs=True)
     if not command.memory or not command.seeds:
         raise InputError("nothing to compare: give at least one --memory and one of --seeds")
     compute = extract(command, Compute)
-    device = plan(compute).device
+    device = resolve_device(command.device)
     check_settings(extract(command, Budget).memory_settings, tuple(METHODS))  # each memory takes those that it has
     choice = extract(command, StreamChoice)
     name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"

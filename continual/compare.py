@@ -18,7 +18,7 @@ from continual.sources import JOINT, label
 from continual.stream import Stream, StreamChoice, load_stream
 from proxyset.checkpoint import write_atomic
 from proxyset.config import say
-from proxyset.engine import plan
+from proxyset.engine import resolve_device
 from proxyset.progress import duration
 from proxyset.ray_environment import prepare_ray
 from proxyset.settings import Compute, InputError, RunError
@@ -118,7 +118,7 @@ def estimate_grid(cells: Sequence[Cell]) -> tuple[float, float]:
     for cell in first:
         learning = cell.learning()
         kept = prepare(stream, cell.memory, cell.budget, learning, seed=cell.seed, compute=cell.compute)
-        memories[cell.memory], seconds = estimate(stream, kept, learning, plan(cell.compute).device)
+        memories[cell.memory], seconds = estimate(stream, kept, learning, resolve_device(cell.compute.device))
         runs += seconds
     seeds = len(cells) / len(first)
     return seeds * sum(memories.values()), seeds * runs
@@ -143,7 +143,7 @@ def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]
     prepare_ray()
     import ray
 
-    gpus = torch.cuda.device_count() / workers if plan(cells[0].compute).device.type == "cuda" else 0
+    gpus = torch.cuda.device_count() / workers if resolve_device(cells[0].compute.device).type == "cuda" else 0
     own = not ray.is_initialized()  # one that already runs in this process is used and left running
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:

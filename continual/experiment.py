@@ -17,7 +17,7 @@ from continual.sources import JOINT, Show, hide, open_source
 from continual.stream import Stream
 from proxyset import __version__
 from proxyset.checkpoint import Checkpoint, write_atomic
-from proxyset.engine import plan, timed
+from proxyset.engine import resolve_device, timed
 from proxyset.settings import Compute
 
 STATE, RESULTS = "state.safetensors", "results.json"
@@ -84,7 +84,7 @@ def learn_stream(
         InputError: anything wrong with the settings, before any training.
     """
     budget, learning, compute = budget or Budget(), learning or Learning(), compute or Compute()
-    device = plan(compute).device
+    device = resolve_device(compute.device)
     kept = prepare(stream, memory, budget, learning, seed=seed, compute=compute, show=show)
     learner = Learner(stream, kept, learning, seed=seed, device=device, show=show)
     identity = describe(stream, memory, kept, budget, learning, seed, device)

@@ -13,7 +13,7 @@ from torch import nn
 from continual.stream import Stream, Task
 from proxyset.builder import build_file, engine_for, identity, is_same, store_path
 from proxyset.data import ImageSet, to_pixels
-from proxyset.engine import plan
+from proxyset.engine import resolve_device
 from proxyset.methods import METHODS, Method
 from proxyset.methods.coreset import FeatureCoreset
 from proxyset.progress import Progress, silent
@@ -133,7 +133,7 @@ class Condensed:
         if net is not None and self._uses_learner():
             assert isinstance(self.method, FeatureCoreset)
             started = time.monotonic()
-            ranked = self.method.rank_by(net, data, spec, count, plan(self.compute).device)
+            ranked = self.method.rank_by(net, data, spec, count, resolve_device(self.compute.device))
             return data[torch.cat(ranked)], time.monotonic() - started
         proxy = self.condense(task, count)
         images = to_pixels(proxy.data.images, spec) if self.method.picks_real else proxy.data.images

@@ -56,7 +56,7 @@ class Build(DataChoice, Command):
 def build_command(argv: list[str]) -> None:
     from proxyset.builder import engine_for, identity
     from proxyset.data import load
-    from proxyset.engine import plan
+    from proxyset.engine import resolve_device
     from proxyset.methods import get_method
 
     name = peek(argv, "method") or read_yaml(peek(argv, "config")).get("method") or Build.model_fields["method"].default
@@ -65,7 +65,7 @@ def build_command(argv: list[str]) -> None:
     method = extract(command, method_class)
     seeds = command.seeds or (command.seed,)
     compute = extract(command, Compute)
-    plan(compute)  # refuses what is not there before anything is read
+    resolve_device(command.device)  # refuses what is not there before anything is read
     dataset = load(command.dataset, data_root=command.data_root, **_choices(command))
     method.check(dataset.train, dataset.spec, command.ipc)
     paths = [_output(command, dataset.spec.name, seed) for seed in seeds]
@@ -201,7 +201,7 @@ class Eval(Command):
 
 
 def eval_command(argv: list[str]) -> None:
-    from proxyset.engine import plan
+    from proxyset.engine import resolve_device
     from proxyset.evaluation import Evaluation
 
     command = parse(with_fields(Eval, Evaluation), argv, "proxyset eval")
@@ -209,7 +209,7 @@ def eval_command(argv: list[str]) -> None:
         raise InputError("no proxy set given: proxyset eval FILE [FILE ...]")
     protocol = extract(command, Evaluation)
     compute = extract(command, Compute)
-    plan(compute)  # refuses what is not there before anything is read
+    resolve_device(command.device)  # refuses what is not there before anything is read
     dataset = _dataset_of([_load(path) for path in command.files], command)
     _evaluate(
         list(command.files),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxyset.data import Dataset, ImageSet
-from proxyset.engine import plan
+from proxyset.engine import plan, resolve_device
 from proxyset.evaluation import Evaluation, Score, evaluate
 from proxyset.methods import METHODS
 from proxyset.progress import ProgressLine, duration
@@ -99,7 +99,7 @@ def score_all(
             result = score.to_dict() | {
                 "protocol": settings.model_dump(),
                 "seed": seed,
-                "device": plan(compute).device.type,
+                "device": resolve_device(compute.device).type,
             }
             if entry.file is not None:
                 ProxySet.load(entry.file).with_scores([result]).save(entry.file)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value
 from torch.nn import functional as F
 
-from proxyset.engine import LOG, Engine, Footprint, footprint
+from proxyset.engine import LOG, Engine, Footprint, footprint, keep_freed_memory
 from proxyset.matching import DISTANCES
 from proxyset.nets import has_batch_norm, is_per_image, outline
 
@@ -50,9 +50,7 @@ class Kernels:
         self._cost = cost
         self._whole = not is_per_image(net) or not cost.activations
         self._functions: dict[Any, Callable[..., Any]] = {}
-        self.compiled = engine.compiled
-        if self.compiled and has_batch_norm(net):
-            self._give_up("it has BatchNorm, whose statistics change outside of what is compiled")
+        self.compiled = engine.compiled and not has_batch_norm(net)  # see `Work`
         if self.compiled:
             self._structure = _fusing(copy.deepcopy(net).to("meta"))
 
@@ -110,19 +108,14 @@ class Kernels:
         wanted = {name: p for (name, p), g in zip(parameters.items(), real, strict=True) if g is not None}
         target = [gradient for gradient in real if gradient is not None]
         if self.compiled:
-            structure, measure = self._structure, DISTANCES[distance]
+            measure = DISTANCES[distance]
 
             def far(images: Tensor, wanted: Weights, others: Weights, labels: Tensor, target: list[Tensor]) -> Tensor:
-                def mean(wanted: Weights) -> Tensor:
-                    with self._precision():
-                        out = functional_call(structure, wanted | others, (images,))
-                    return F.cross_entropy(out.float(), labels)
-
-                own = grad(mean)(wanted)
+                share = torch.full((len(images),), 1 / len(images), device=images.device)
+                own, _ = grad(self._loss, has_aux=True)(wanted, others, images, labels, share)
                 return measure(target, [own[name] for name in wanted])
 
-            others = {name: t for name, t in _tensors(net).items() if name not in wanted}
-            arguments = (_packed(images.detach()), _pack(wanted), _pack(others), labels, [_packed(g) for g in target])
+            arguments = (_packed(images.detach()), *_split(net, wanted), labels, [_packed(g) for g in target])
             found = self._call(("match", distance, images.shape), grad_and_value(far), arguments)
             if found is not None:
                 return found[1].detach(), found[0]
@@ -137,24 +130,16 @@ class Kernels:
         self, net: nn.Module, wanted: Weights, images: Tensor, labels: Tensor, logits: list[Tensor] | None
     ) -> Weights | None:
         """As `gradients`; None where that cannot be compiled."""
-        structure = self._structure
-
-        def mean(wanted: Weights, others: Weights, images: Tensor, labels: Tensor, share: Tensor) -> tuple[Any, Tensor]:
-            with self._precision():
-                out = functional_call(structure, wanted | others, (images,))
-            return (F.cross_entropy(out.float(), labels, reduction="none") * share).sum(), out
-
         count, size = len(images), self._microbatch(len(images))
-        others = _pack({name: t for name, t in _tensors(net).items() if name not in wanted})
-        packed = _pack(wanted)
+        weights = _split(net, wanted)
         # Every micro-batch has the same shape, so one is compiled: the last is filled up with images of no weight.
         missing = -count % size
         images, labels = _filled(images, missing), _filled(labels, missing)
         share = _filled(torch.full((count,), 1 / count, device=images.device), missing)
         total: Weights = {}
         for part, answers, weight in zip(images.split(size), labels.split(size), share.split(size), strict=True):
-            arguments = (packed, others, _packed(part), answers, weight)
-            found = self._call(("gradients", tuple(wanted), part.shape), grad(mean, has_aux=True), arguments)
+            arguments = (*weights, _packed(part), answers, weight)
+            found = self._call(("gradients", tuple(wanted), part.shape), grad(self._loss, has_aux=True), arguments)
             if found is None:
                 if logits is not None:
                     logits.clear()
@@ -164,6 +149,14 @@ class Kernels:
             for name, gradient in found[0].items():
                 total[name] = total[name].add_(gradient) if name in total else gradient.clone()
         return total
+
+    def _loss(
+        self, wanted: Weights, others: Weights, images: Tensor, labels: Tensor, share: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The cross-entropies of the images summed with the weights `share`, and the logits: what is compiled."""
+        with self._precision():
+            out = functional_call(self._structure, wanted | others, (images,))
+        return (F.cross_entropy(out.float(), labels, reduction="none") * share).sum(), out
 
     def _microbatch(self, count: int) -> int:
         return count if self._whole else self.engine.microbatch(self._cost, count)
@@ -202,6 +195,13 @@ def kernels(engine: Engine, name: str, *, channels: int, size: int, classes: int
     return Kernels(engine, net, footprint(net, channels, size))
 
 
+def eager_kernels(net: nn.Module, device: torch.device, channels: int, size: int) -> Kernels:
+    """For any network, a user's too: eager, in micro-batches that fit the cache."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    return Kernels(Engine(device), net, footprint(net, channels, size))
+
+
 class _Pool(nn.Module):
     """Average pooling without overlap as a mean over two axes, which the compiler fuses with what is before it."""
 
@@ -226,8 +226,10 @@ def _fusing(net: nn.Module) -> nn.Module:
     return net
 
 
-def _tensors(net: nn.Module) -> Weights:
-    return {name: tensor.detach() for name, tensor in [*net.named_parameters(), *net.named_buffers()]}
+def _split(net: nn.Module, wanted: Weights) -> tuple[Weights, Weights]:
+    """The tensors of a network that gradients are wanted of, and all others, both packed."""
+    tensors = {name: _packed(t.detach()) for name, t in [*net.named_parameters(), *net.named_buffers()]}
+    return {name: tensors.pop(name) for name in wanted}, tensors
 
 
 def _packed(tensor: Tensor) -> Tensor:
@@ -239,10 +241,6 @@ def _packed(tensor: Tensor) -> Tensor:
     if tensor.ndim != 4:
         return tensor
     return torch.empty_like(tensor, memory_format=torch.channels_last).copy_(tensor)
-
-
-def _pack(weights: Weights) -> Weights:
-    return {name: _packed(tensor.detach()) for name, tensor in weights.items()}
 
 
 def _filled(tensor: Tensor, missing: int) -> Tensor:

@@ -198,7 +198,11 @@ def is_per_image(net: nn.Module) -> bool:
 
 
 def has_batch_norm(net: nn.Module) -> bool:
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
+    return bool(batch_norms(net))
+
+
+def batch_norms(net: nn.Module) -> list[nn.Module]:
+    return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 # The families.

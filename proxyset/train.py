@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint, State
 from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Engine, footprint, keep_freed_memory
-from proxyset.kernels import Kernels, Loss, cross_entropy
+from proxyset.kernels import Kernels, Loss, cross_entropy, eager_kernels
 
 BatchHook = Callable[[Tensor, Tensor], None]
 Order = Callable[[torch.Generator], Iterable[Tensor]]  # the positions of each minibatch of one epoch
@@ -57,10 +56,7 @@ def fit(
         data = data.to(device)  # a synthetic set is small
     optimiser = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     extra = extra or {}
-    if kernels is None:
-        if device.type == "cpu":
-            keep_freed_memory()
-        kernels = Kernels(Engine(device), net, footprint(net, spec.channels, spec.size))
+    kernels = kernels or eager_kernels(net, device, spec.channels, spec.size)
     saved = checkpoint.restore() if checkpoint is not None else None
     if saved is not None:
         _set_state(saved, net, optimiser, generator, extra)

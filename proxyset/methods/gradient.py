@@ -12,7 +12,7 @@ from proxyset.data import DatasetSpec, ImageSet, normalise
 from proxyset.engine import Engine, Estimate, Work, footprint, timed
 from proxyset.kernels import kernels
 from proxyset.methods.base import Method
-from proxyset.nets import build_net, check_net, has_batch_norm, outline
+from proxyset.nets import batch_norms, build_net, check_net, has_batch_norm, outline
 from proxyset.progress import Progress, silent
 from proxyset.seeds import sample
 from proxyset.settings import RunError
@@ -249,9 +249,8 @@ class _Run:
         index = torch.cat([self._sample(index, BATCH_NORM_IMAGES) for index in self.classes])
         self.net.train()
         self.net(batch(self.real, index, self.spec, self.device)[0])
-        for module in self.net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for module in batch_norms(self.net):
+            module.eval()
 
     def update_network(self, epochs: int) -> None:
         """Train θ on the synthetic set, augmented in the ordinary way (each image by its own draw)."""

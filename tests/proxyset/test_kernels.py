@@ -1,6 +1,5 @@
 """Gradients eager and compiled, whole and in micro-batches, against the plain implementation and against each other."""
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from benchmarks.condense import plain_epoch, plain_gradients, plain_match
 from proxyset import augment
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, ImageSet
-from proxyset.engine import Engine, Footprint, footprint
+from proxyset.engine import CACHE, Engine, Footprint
 from proxyset.evaluation import Evaluation, evaluate
 from proxyset.kernels import FAILED, Kernels, cross_entropy, kernels
 from proxyset.methods.gradient import DSA, _Run
@@ -36,13 +35,9 @@ def make_batch(count: int = 20, seed: int = 1) -> tuple[Tensor, Tensor]:
     return torch.randn(count, 3, 8, 8, generator=generator), torch.randint(3, (count,), generator=generator)
 
 
-def in_parts(net: nn.Module, size: int, engine: Engine | None = None) -> Kernels:
-    """Kernels whose micro-batches hold `size` images."""
-    made = Kernels(engine or Engine(), net, footprint(net, 3, 8))
-    made.engine = type("Parts", (Engine,), {"microbatch": lambda self, cost, count: min(size, count)})(
-        made.engine.device, made.engine.precision, made.engine.compiled
-    )
-    return made
+def in_parts(net: nn.Module, size: int) -> Kernels:
+    """Kernels whose micro-batches hold about `size` images: the largest activation of that many fills the cache."""
+    return Kernels(Engine(), net, Footprint(1, CACHE // size, 1))
 
 
 def close(found: list[Tensor | None], expected: list[Tensor | None], tolerance: float) -> None:
@@ -99,7 +94,7 @@ def test_only_networks_of_known_layers_are_given_parts() -> None:
     assert len(logits) == 1
     Centred.per_image = True  # type: ignore[attr-defined]
     in_parts(net, 6).gradients(net, images, labels, logits=logits)
-    assert len(logits) == 1 + 4
+    assert len(logits) == 1 + 3
 
 
 def test_what_is_not_matched_or_has_no_part_in_the_loss_is_none() -> None:
@@ -282,14 +277,14 @@ def test_without_a_compiler_one_line_says_so_and_the_bits_are_the_eager_ones(
     assert Engine(compiled=True) in FAILED  # the provenance of what is built so says it
 
 
-def test_batch_norm_is_not_compiled_and_says_so(colour: Dataset, caplog: pytest.LogCaptureFixture) -> None:
-    kernels.cache_clear()
-    with caplog.at_level(logging.WARNING, "proxyset"):
-        run = make_run(colour, Engine(compiled=True), net="convnet-w8-d2-batch")
+def test_batch_norm_is_never_compiled(colour: Dataset) -> None:
+    """`plan` says so where it was asked for; the steps are the eager ones whatever the engine."""
+    runs = [make_run(colour, Engine(compiled=choice), net="convnet-w8-d2-batch") for choice in (True, False)]
+    for run in runs:
+        assert not run.kernels.compiled
         run.update_images()
-    assert caplog.messages == [
-        "not compiled, goes on eagerly: it has BatchNorm, whose statistics change outside of what is compiled"
-    ]
+        run.update_network(1)
+    assert torch.equal(runs[0].images, runs[1].images)
 
 
 # On a GPU. There is none where these tests usually run; they then skip, and nothing here is measured.
