@@ -1,188 +1,173 @@
-"""Several memories, with and without distillation, over several seeds: in turn, or in parallel through Ray."""
+"""Several memories, with and without distillation, over several seeds: one run for each, in turn or in parallel."""
 
-import json
-import os
-import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import torch
+from continual.api import learn_stream, prepare
+from continual.estimate import estimate
+from continual.providers import label
+from continual.results import StreamResult
+from continual.schemes.base import Scheme
+from continual.schemes.registry import scheme_class
+from continual.settings import Budget, Learning, StreamChoice, TaskTraining
+from continual.stream import Stream, load_stream
+from continual.trainer import Trainer
+from proxyset.compute.parallel import Pool, ray_running, run_jobs
+from proxyset.compute.session import Session
+from proxyset.errors import InputError
+from proxyset.settings import Compute
 
-from continual.experiment import estimate, learn_stream, prepare, table
-from continual.memory import Budget
-from continual.recipe import Learning, Recipe
-from continual.report import aggregate
-from continual.sources import JOINT, label
-from continual.stream import Stream, StreamChoice, load_stream
-from proxyset.checkpoint import write_atomic
-from proxyset.config import say
-from proxyset.engine import resolve_device
-from proxyset.progress import duration
-from proxyset.ray_environment import prepare_ray
-from proxyset.settings import Compute, InputError, RunError
+Distils = Literal["both", "with", "without"]
 
-OBJECT_STORE = 128 * 2**20  # bytes; what travels between the processes is settings and results
+
+@dataclass(frozen=True)
+class Common:
+    """What all runs of a comparison share: everything but the memory, the distillation and the seed."""
+
+    folder: Path
+    stream: StreamChoice = field(default_factory=StreamChoice)
+    budget: Budget = field(default_factory=Budget)
+    training: TaskTraining = field(default_factory=TaskTraining)
+    compute: Compute = field(default_factory=Compute)
+    data_root: Path = Path("data")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid, and everything it takes to do it elsewhere."""
+    """One run of a comparison, and everything it takes to do it in another process."""
 
     memory: str
     kd: bool
     seed: int
-    stream: StreamChoice
-    budget: Budget
-    recipe: Recipe
-    data_root: Path
-    compute: Compute
-    folder: Path
+    common: Common
 
     @property
     def path(self) -> Path:
-        """The run's own folder."""
-        return self.folder / f"{label(self.memory)}{'-kd' if self.kd else ''}-seed{self.seed}"
+        """The folder of the run."""
+        return self.common.folder / f"{label(self.memory)}{'-kd' if self.kd else ''}-seed{self.seed}"
+
+    @property
+    def learning(self) -> Learning:
+        return Learning(**self.common.training.model_dump(), kd=self.kd)
 
     def load(self) -> Stream:
-        return load_stream(self.stream, data_root=self.data_root, seed=self.seed)
+        return load_stream(self.common.stream, data_root=self.common.data_root, seed=self.seed)
 
-    def learning(self) -> Learning:
-        return Learning(**self.recipe.model_dump(), kd=self.kd)
+    def prepare(self, stream: Stream, session: Session) -> Scheme:
+        """The scheme of the run, checked.
 
-    def check(self, stream: Stream) -> None:
-        """Raise `InputError` for what would fail later."""
-        prepare(stream, self.memory, self.budget, self.learning(), seed=self.seed, compute=self.compute)
+        Raises:
+            InputError: anything that would fail later.
+        """
+        trainer = Trainer(stream, self.learning, seed=self.seed, session=session)
+        return prepare(trainer, self.memory, self.common.budget)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, session: Session) -> StreamResult:
         """Do it, going on from the state in its folder where there is one."""
         return learn_stream(
             self.load(),
             self.memory,
-            self.budget,
-            self.learning(),
+            self.common.budget,
+            self.learning,
             seed=self.seed,
-            compute=self.compute,
+            session=session,
             folder=self.path,
+            progress=False,
         )
 
 
-def grid(memories: Sequence[str], seeds: Sequence[int], kd: str, **common: Any) -> list[Cell]:
-    """A cell for every memory, with and without distillation as `kd` says (both, with, without), and every seed.
+def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, common: Common) -> list[Cell]:
+    """A cell for every memory, with and without distillation as `kd` says, and every seed.
 
-    Memories whose networks start afresh after each task run without distillation only.
+    Schemes whose networks start afresh after each task run without distillation only.
 
     Raises:
-        InputError: a cell that cannot work, or two memories of one name.
+        InputError: two memories of one name, or none.
     """
     wanted = {"both": (False, True), "with": (True,), "without": (False,)}[kd]
-    scheme = common["recipe"].scheme
     cells = [
-        Cell(memory, distil, seed, **common)
+        Cell(memory, distils, seed, common)
         for memory in dict.fromkeys(memories)
-        for distil in ((False,) if memory == JOINT or scheme == "gdumb" else wanted)
+        for distils in (wanted if scheme_class(common.training.scheme, memory).distils else (False,))
         for seed in dict.fromkeys(seeds)
     ]
+    if not cells:
+        raise InputError("nothing to compare: give at least one `memory` and one of `seeds`")
     if len({cell.path for cell in cells}) < len(cells):
         raise InputError("two of the memories have the same name")
-    for seed in dict.fromkeys(seeds):
-        own = [cell for cell in cells if cell.seed == seed]
-        stream = own[0].load()
-        for cell in own:
-            cell.check(stream)
     return cells
 
 
-def draw(runs: Sequence[dict[str, Any]], folder: Path) -> None:
-    """summary.json and results.csv of all runs, and curves.png: the paper's Figure 3."""
-    from continual.plot import save_curves
+def check_cells(cells: Sequence[Cell], session: Session) -> tuple[float, float]:
+    """See that every cell can work, and estimate them all.
 
-    stream = runs[0]["stream"]
-    tasks = [task["name"] for task in stream["tasks"]]
-    seeds = len({run["seed"] for run in runs})
-    budget = ", ".join(f"{name} {value}" for name, value in runs[0]["budget"].items())
-    title = f"{stream['name']} · {runs[0]['learning']['net']} · {budget} · {seeds} seeds"
-    save_curves(aggregate(runs), tasks, title, folder / "curves.png")
-    write_atomic(folder / "results.csv", table(list(runs)))
-    summary = {"rows": aggregate(runs), "choices": runs[0]["choices"], "stream": stream}
-    write_atomic(folder / "summary.json", json.dumps(summary, indent=1).encode())
-
-
-def estimate_grid(cells: Sequence[Cell]) -> tuple[float, float]:
-    """Seconds to make all memories and to do all runs one after another, judged by the first seed."""
-    stream = cells[0].load()
-    memories: dict[str, float] = {}
-    runs = 0.0
-    first = [cell for cell in cells if cell.seed == cells[0].seed]
-    for cell in first:
-        learning = cell.learning()
-        kept = prepare(stream, cell.memory, cell.budget, learning, seed=cell.seed, compute=cell.compute)
-        memories[cell.memory], seconds = estimate(stream, kept, learning, resolve_device(cell.compute.device))
-        runs += seconds
-    seeds = len(cells) / len(first)
-    return seeds * sum(memories.values()), seeds * runs
-
-
-def run_grid(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
-    """The results of all cells, in their order; `workers` at a time, one thread each, where there are more than one.
+    Returns:
+        Seconds to make all memories, and to do all runs one after another, judged by the first seed.
 
     Raises:
-        RunError: a run that was done elsewhere failed.
+        InputError: a cell that cannot work.
     """
-    if workers > 1:
-        return _run_in_parallel(cells, workers)
-    results = []
-    for number, cell in enumerate(cells):
-        results.append(cell.run())
-        _tell(number, cells, results[-1])
-    return results
+    seeds = list(dict.fromkeys(cell.seed for cell in cells))
+    memories: dict[str, float] = {}
+    runs = 0.0
+    for seed in seeds:
+        of_seed = [cell for cell in cells if cell.seed == seed]
+        stream = of_seed[0].load()
+        for cell in of_seed:
+            scheme = cell.prepare(stream, session)
+            if seed == seeds[0]:
+                memories[cell.memory], seconds = estimate(scheme)
+                runs += seconds
+    return len(seeds) * sum(memories.values()), len(seeds) * runs
 
 
-def _run_in_parallel(cells: Sequence[Cell], workers: int) -> list[dict[str, Any]]:
-    prepare_ray()
-    import ray
+class Worker:
+    """Does cells in one process, which compiles and measures a network once."""
 
-    gpus = torch.cuda.device_count() / workers if resolve_device(cells[0].compute.device).type == "cuda" else 0
-    own = not ray.is_initialized()  # one that already runs in this process is used and left running
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        # "local", because without an address Ray would join whatever else runs on this machine
-        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-        if own:
-            ray.init("local", num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces it; the command says how to go on
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_run_alone)
-        done: dict[Path, dict[str, Any]] = {}
-        for kd in (False, True):  # what is condensed without distillation is then there with it
-            pending = {remote.remote(cell): cell for cell in cells if cell.kd == kd}
-            while pending:
-                (ready,), _ = ray.wait(list(pending))
-                cell = pending.pop(ready)
-                done[cell.path] = ray.get(ready)
-                _tell(len(done) - 1, cells, done[cell.path])
-    except ray.exceptions.RayError as error:
-        raise RunError(f"a parallel run failed ({str(error).splitlines()[-1]}); --workers 1 shows more") from None
-    finally:
-        if own:
-            ray.shutdown()
-    return [done[cell.path] for cell in cells]
+    def __init__(self, compute: Compute) -> None:
+        self.session = Session(compute)
+
+    def __call__(self, cell: Cell) -> StreamResult:
+        return cell.run(self.session)
 
 
-def _run_alone(cell: Cell) -> dict[str, Any]:
-    torch.set_num_threads(1)
-    return cell.run()
+@dataclass(frozen=True)
+class MakeWorker:
+    """Makes a `Worker`, in whichever process."""
+
+    compute: Compute
+
+    def __call__(self) -> Worker:
+        return Worker(self.compute)
 
 
-def default_workers(device: torch.device) -> int:
-    """In turn on two cores or fewer, and on a GPU; otherwise one worker per core but one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores - 1 if cores > 2 and device.type == "cpu" else 1
+def run_cells(
+    cells: Sequence[Cell], pool: Pool | None = None, on_result: Callable[[int, StreamResult], None] | None = None
+) -> list[StreamResult]:
+    """The results of all cells, in their order.
 
+    Args:
+        pool: where they run (None: in this process, one after another).
+        on_result: called with the number of a cell and its result, as they come.
 
-def _tell(number: int, cells: Sequence[Cell], results: dict[str, Any]) -> None:
-    last, what = 100 * results["average"][-1], results["memory"] + (" + KD" if results["kd"] else "")
-    say(
-        f"{number + 1}/{len(cells)}  {what}, seed {results['seed']}: {last:.1f} % after the last task, "
-        f"{duration(results['seconds'])}"
-    )
+    Raises:
+        InputError, RunError: as the runs raise them.
+    """
+    pool, tell = pool or Pool(), on_result or (lambda number, result: None)
+    make_worker = MakeWorker(cells[0].common.compute)
+    results: dict[int, StreamResult] = {}
+
+    def run(numbers: list[int]) -> None:
+        done = run_jobs(make_worker, [cells[n] for n in numbers], pool, lambda i, result: tell(numbers[i], result))
+        results.update(zip(numbers, done, strict=True))
+
+    if pool.in_process:
+        run(list(range(len(cells))))
+    else:
+        with ray_running(pool):
+            for kd in (False, True):  # a memory that is condensed without distillation is then there with it
+                if numbers := [number for number, cell in enumerate(cells) if cell.kd == kd]:
+                    run(numbers)
+    return [results[number] for number in range(len(cells))]

@@ -29,14 +29,14 @@ def distillation(student: Tensor, teacher: Tensor, groups: Sequence[int], temper
         raise ValueError(
             f"teacher {tuple(teacher.shape)} and student {tuple(student.shape)} do not fit {known} classes"
         )
-    parts = zip(student[:, :known].split(list(groups), 1), teacher.detach().split(list(groups), 1), strict=True)
+    pairs = zip(student[:, :known].split(list(groups), 1), teacher.detach().split(list(groups), 1), strict=True)
     losses = [
         F.kl_div(
-            F.log_softmax(own / temperature, 1),
+            F.log_softmax(new / temperature, 1),
             F.log_softmax(old / temperature, 1),
             reduction="batchmean",
             log_target=True,
         )
-        for own, old in parts
+        for new, old in pairs
     ]
     return sum(losses[1:], losses[0])

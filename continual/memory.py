@@ -1,113 +1,130 @@
 """What is remembered of earlier tasks: a budget of images."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from continual.sources import JOINT, Source, head
+from continual.providers import Provider, first_of_each_class
+from continual.settings import Budget
 from continual.stream import Stream
 from proxyset.checkpoint import State
-from proxyset.data import ImageSet, normalise
-from proxyset.settings import InputError, Settings
+from proxyset.data.images import ImageSet, join
+from proxyset.data.spec import normalise
+from proxyset.errors import InputError
 
-
-class Budget(Settings):
-    """How much is remembered, and with which settings it is made."""
-
-    ipc: int = Field(10, ge=1, description="images kept per class of every task seen (paper: 10)")
-    budget: int | None = Field(
-        None,
-        ge=1,
-        description="in place of --ipc: images in total, shared out equally over the classes of the tasks seen so far; "
-        "as they grow in number, each keeps the head of its ranked list",
-    )
-    memory_settings: tuple[str, ...] = Field(
-        (), description="settings of the memory's method, such as iterations=100 distance=cosine"
-    )
-    store: Path = Field(Path("proxysets"), description="where condensed memories are kept, to be used again")
-
-    def quota(self, stream: Stream, stage: int) -> int:
-        """Images per class and task after `stage`."""
-        return self.ipc if self.budget is None else self.budget // stream.cells(stage)
+PARTS = ("images", "labels", "targets")
 
 
 class Memory:
-    """The images kept of each task so far, within the budget."""
+    """The images kept of each task so far, within the budget.
 
-    def __init__(self, stream: Stream, budget: Budget, source: Source | None) -> None:
-        self.stream, self.budget, self.source = stream, budget, source
-        self.kept: list[ImageSet] = []  # per task seen, with the task's own labels
+    Attributes:
+        provider: where they come from; None: nothing is remembered.
+        kept: per task seen, with the task's own labels and, where the provider gives them, soft targets.
+        seconds: spent on making them.
+    """
+
+    def __init__(self, stream: Stream, budget: Budget, provider: Provider | None) -> None:
+        self.stream, self.budget, self.provider = stream, budget, provider
+        self.kept: list[ImageSet] = []
         self.seconds = 0.0
+
+    def quota(self, stage: int) -> int:
+        """Images per class and task after `stage`."""
+        return self.budget.quota(self.stream.slots(stage))
+
+    def size(self, stage: int) -> int:
+        """Images kept after `stage` (before the first: 0)."""
+        if self.provider is None or stage < 0:
+            return 0
+        if not self.provider.bounded:
+            return sum(len(task.data.train) for task in self.stream.tasks[: stage + 1])
+        return self.stream.slots(stage) * self.quota(stage)
 
     def check(self) -> None:
         """Raise `InputError` for what would fail later, before any time is spent."""
+        if self.provider is None:
+            return
         last = len(self.stream.tasks) - 1
-        if self.source is not None and self.source.name != JOINT and self.budget.quota(self.stream, last) < 1:
+        if self.provider.bounded and self.quota(last) < 1:
             raise InputError(
-                f"--budget {self.budget.budget} is smaller than the {self.stream.cells(last)} classes to remember "
+                f"`budget={self.budget.budget}` is smaller than the {self.stream.slots(last)} classes to remember "
                 f"(counted once per task)"
             )
         for stage, task in enumerate(self.stream.tasks):
-            if self.source is not None:
-                self.source.check(task, self.budget.quota(self.stream, stage))
+            self.provider.check(task, self.quota(stage))
 
     def add(self, stage: int, net: nn.Module | None = None) -> None:
-        """Remember the task of `stage`; earlier tasks give up what the budget needs."""
-        if self.source is None:
+        """Remember the task of `stage`; earlier tasks give up what the budget needs.
+
+        Args:
+            net: the network, where it has just learned the task from its full data.
+        """
+        if self.provider is None:
             return
-        task, quota = self.stream.tasks[stage], self.budget.quota(self.stream, stage)
-        images, seconds = self.source.take(task, quota, net)
+        task, quota = self.stream.tasks[stage], self.quota(stage)
+        images, seconds = self.provider.supply(task, quota, net)
         self.seconds += seconds
-        if self.source.name != JOINT:
-            self.kept = [head(kept, self.stream.tasks[i], quota) for i, kept in enumerate(self.kept)]
+        if self.provider.bounded:
+            classes = [len(task.classes) for task in self.stream.tasks]
+            self.kept = [first_of_each_class(data, classes[i], quota) for i, data in enumerate(self.kept)]
         self.kept.append(images)
 
     def estimate(self) -> float:
         """Seconds that making it will take, judged by the first task that has still to be condensed."""
-        if self.source is None:
+        if self.provider is None:
             return 0.0
         for stage, task in enumerate(self.stream.tasks):
-            seconds = self.source.estimate(task, self.budget.quota(self.stream, stage))
+            seconds = self.provider.estimate(task, self.quota(stage))
             if seconds > 0:
                 return seconds * (len(self.stream.tasks) - stage)
         return 0.0
 
-    def rehearsal(self, since: int = 0, until: int | None = None) -> ImageSet:
-        """What is kept of the tasks since..until − 1, normalised task by task, with the labels of the stream."""
-        tasks, kept = self.stream.tasks[since:until], self.kept[since:until]
-        pairs = list(zip(tasks, kept, strict=False))  # tasks to come have nothing yet
-        images = [normalise(data.images, task.data.spec) for task, data in pairs]
-        labels = [task.relabel(data.labels) for task, data in pairs]
-        return ImageSet(torch.cat(images), torch.cat(labels))
+    def rehearsal(self, classes: int, since: int = 0, until: int | None = None) -> ImageSet:
+        """What is kept of the tasks since..until − 1, normalised task by task, with the labels of the stream.
+
+        Args:
+            classes: of the stream seen so far: the columns of the targets, where any of the images have some.
+        """
+        pairs = zip(self.stream.tasks[since:until], self.kept[since:until], strict=False)  # later tasks have none yet
+        return join([rehearsed(task, data, classes) for task, data in pairs], classes)
 
     def settings(self) -> dict[str, Any]:
         """The settings that it is made with."""
-        return self.source.settings(self.stream.tasks[0], self.budget.quota(self.stream, 0)) if self.source else {}
+        return self.provider.settings(self.stream.tasks[0], self.quota(0)) if self.provider else {}
 
-    def report(self) -> dict[str, int | float]:
-        """Images, their bytes (real pixels take one per value, synthetic ones four), seconds spent on making them."""
+    def report(self) -> dict[str, Any]:
+        """Images, bytes (a pixel takes one, a synthetic value or a target four), seconds spent on making them."""
         return {
-            "images": sum(len(kept) for kept in self.kept),
-            "bytes": sum(kept.images.numel() * kept.images.element_size() for kept in self.kept),
+            "images": sum(len(data) for data in self.kept),
+            "bytes": sum(
+                data.images.nbytes + (0 if data.targets is None else data.targets.nbytes) for data in self.kept
+            ),
+            "soft_targets": any(data.targets is not None for data in self.kept),
             "seconds": round(self.seconds, 3),
         }
 
     def state(self) -> State:
-        if self.source is not None and self.source.name == JOINT:
-            return {"memory.seconds": torch.zeros((), dtype=torch.float64)}  # the data is where it was
-        kept = {
-            f"kept.{i}.{part}": getattr(data, part) for i, data in enumerate(self.kept) for part in ("images", "labels")
-        }
-        return kept | {"memory.seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+        """Everything that later stages depend on; images that the stream has anyway are left out."""
+        seconds = {"memory.seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+        if self.provider is None or not self.provider.bounded:
+            return seconds
+        kept = {f"kept.{i}.{part}": getattr(data, part) for i, data in enumerate(self.kept) for part in PARTS}
+        return {name: tensor for name, tensor in kept.items() if tensor is not None} | seconds
 
     def set_state(self, saved: State, stages: int) -> None:
+        """Go on after `stages` finished stages."""
         self.seconds = saved["memory.seconds"].item()
-        if self.source is None:
+        if self.provider is None:
             self.kept = []
-        elif self.source.name == JOINT:
+        elif not self.provider.bounded:
             self.kept = [task.data.train for task in self.stream.tasks[:stages]]
         else:
-            self.kept = [ImageSet(saved[f"kept.{i}.images"], saved[f"kept.{i}.labels"]) for i in range(stages)]
+            self.kept = [ImageSet(*(saved.get(f"kept.{i}.{part}") for part in PARTS)) for i in range(stages)]  # type: ignore[arg-type]
+
+
+def rehearsed(task: Any, data: ImageSet, classes: int) -> ImageSet:
+    """Images of a task as they are trained on: normalised by the task's own mean and std, labelled in the stream."""
+    labelled = task.labelled(data, classes)
+    return ImageSet(normalise(labelled.images, task.data.spec), labelled.labels, labelled.targets)

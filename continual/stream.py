@@ -1,30 +1,22 @@
 """What is learned and in which order: tasks, and the streams that they make."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from proxyset.config import DataChoice
-from proxyset.data import Dataset, ImageSet, load
+from continual.settings import StreamChoice
+from proxyset.data.images import ImageSet
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
 from proxyset.seeds import make_generator
-from proxyset.settings import InputError
 
-
-class StreamChoice(DataChoice):
-    """Which stream: `tasks` names several datasets with one label set, otherwise `dataset` is split into `steps`."""
-
-    tasks: tuple[str, ...] = Field(
-        (), description="domain-incremental: datasets (names or paths) that share their classes, in this order"
-    )
-    steps: int = Field(5, ge=2, description="class-incremental: how many steps --dataset is split into by class")
-    limit: int | None = Field(
-        None, ge=1, description="training images per task, the same number of every class and the same for every seed"
-    )
+LOG = logging.getLogger("continual")
 
 
 @dataclass(frozen=True)
@@ -38,12 +30,30 @@ class Task:
     data: Dataset
     classes: tuple[int, ...]
 
-    def labelled(self, data: ImageSet) -> ImageSet:
-        """Some of the task's images with their labels in the stream."""
-        return ImageSet(data.images, self.relabel(data.labels))
-
     def relabel(self, labels: Tensor) -> Tensor:
+        """Labels of the task (N int64) as labels of the stream."""
         return torch.tensor(self.classes, device=labels.device)[labels]
+
+    def labelled(self, data: ImageSet, seen: int) -> ImageSet:
+        """Some of the task's images with their labels in the stream.
+
+        Args:
+            seen: classes of the stream seen so far. Soft targets (N × the task's classes) get so many columns: 0 for
+                every class that is not the task's.
+
+        Raises:
+            InputError: targets of another number of classes than the task's.
+        """
+        labels = self.relabel(data.labels)
+        if data.targets is None:
+            return ImageSet(data.images, labels)
+        if data.targets.shape[1] != len(self.classes):
+            raise InputError(
+                f"the soft targets for {self.name} have {data.targets.shape[1]} classes, the task {len(self.classes)}"
+            )
+        targets = data.targets.new_zeros(len(data), seen)
+        targets[:, list(self.classes)] = data.targets
+        return ImageSet(data.images, labels, targets)
 
 
 @dataclass(frozen=True)
@@ -69,30 +79,37 @@ class Stream:
             raise InputError(f"the stream's tasks must have different names, got {', '.join(names)}")
         shapes = {(task.data.spec.channels, task.data.spec.size) for task in self.tasks}
         if len(shapes) > 1:
-            raise InputError("the stream's tasks differ in size or channels: --size and --channels bring them to one")
+            raise InputError("the stream's tasks differ in size or channels: `size` and `channels` bring them to one")
         for stage, task in enumerate(self.tasks):
-            if len(task.classes) != task.data.spec.classes:
-                raise InputError(f"task {task.name} has {task.data.spec.classes} classes, labelled {task.classes}")
-            new = sorted(set(task.classes) - set(range(self.seen(stage - 1))))
-            if new != list(range(self.seen(stage - 1), self.seen(stage))):
-                raise InputError(f"task {task.name}: its new classes must take the next labels, got {task.classes}")
-            if not len(task.data.test):
-                raise InputError(f"task {task.name} has no test images")
+            self._check_task(stage, task)
         if self.seen(len(self.tasks) - 1) != len(self.class_names):
             raise InputError(f"the stream names {len(self.class_names)} classes, its tasks have others")
+
+    def _check_task(self, stage: int, task: Task) -> None:
+        if len(task.classes) != task.data.spec.classes:
+            raise InputError(f"task {task.name} has {task.data.spec.classes} classes, labelled {task.classes}")
+        new = sorted(set(task.classes) - set(range(self.seen(stage - 1))))
+        if new != list(range(self.seen(stage - 1), self.seen(stage))):
+            raise InputError(f"task {task.name}: its new classes must take the next labels, got {task.classes}")
+        if not len(task.data.test):
+            raise InputError(f"task {task.name} has no test images")
 
     def seen(self, stage: int) -> int:
         """Classes seen up to and with `stage` (from 0), which is the number of logits then."""
         return max((max(task.classes) + 1 for task in self.tasks[: stage + 1]), default=0)
 
-    def cells(self, stage: int) -> int:
-        """Classes of tasks up to and with `stage`, each counted once per task: what a memory has to hold."""
+    def slots(self, stage: int) -> int:
+        """Classes of the tasks up to and with `stage`, counted once per task: what a memory has to hold."""
         return sum(len(task.classes) for task in self.tasks[: stage + 1])
 
     @property
     def grows(self) -> bool:
         """Whether the head grows: class-incremental, as against domain-incremental."""
         return self.seen(0) < len(self.class_names)
+
+    @property
+    def kind(self) -> str:
+        return "class-incremental" if self.grows else "domain-incremental"
 
     def describe(self) -> dict[str, object]:
         """What the stream is, for results: its content hashes say which data exactly."""
@@ -102,36 +119,48 @@ class Stream:
                 "classes": [self.class_names[label] for label in task.classes],
                 "train": len(task.data.train),
                 "test": len(task.data.test),
-                "sha256": task.data.train.sha256(),
+                "sha256": task.data.sha256,
                 "mean": task.data.spec.mean,
                 "std": task.data.spec.std,
             }
             for task in self.tasks
         ]
         spec = self.tasks[0].data.spec
-        kind = "class-incremental, growing head" if self.grows else "domain-incremental, one shared head"
+        kind = f"{self.kind}, {'growing head' if self.grows else 'one shared head'}"
         return {"name": self.name, "kind": kind, "channels": spec.channels, "size": spec.size, "tasks": tasks}
 
+    def __repr__(self) -> str:
+        tasks = ", ".join(task.name for task in self.tasks)
+        return f"Stream({self.name}: {self.kind}, {len(self.class_names)} classes, tasks {tasks})"
 
-def load_stream(choice: StreamChoice, *, data_root: Path | str = "data", seed: int = 0) -> Stream:
-    """The stream that the settings name.
+
+def load_stream(choice: StreamChoice | None = None, *, data_root: Path | str = "data", seed: int = 0) -> Stream:
+    """The stream that the settings name (default: the embedded digits in five steps).
 
     Raises:
         InputError: no such data, tasks that do not share their classes, more steps than classes.
     """
-    options = {"data_root": data_root, "flip": choice.flip, "test_fraction": choice.test_fraction}
+    choice = choice or StreamChoice()
+
+    def read(name: str, size: int | None, channels: int | None) -> Dataset:
+        return load(
+            name,
+            data_root=data_root,
+            size=size,
+            channels=channels,
+            flip=choice.flip,
+            test_fraction=choice.test_fraction,
+        )
+
     if not choice.tasks:
-        dataset = load(choice.dataset, size=choice.size, channels=choice.channels, **options)  # type: ignore[arg-type]
+        dataset = read(choice.dataset, choice.size, choice.channels)
         return split_classes(dataset, choice.steps, seed=seed, limit=choice.limit)
-    datasets = [load(name, size=choice.size, channels=choice.channels, **options) for name in choice.tasks]  # type: ignore[arg-type]
+    datasets = [read(name, choice.size, choice.channels) for name in choice.tasks]
     size = choice.size or max(dataset.spec.size for dataset in datasets)
     channels = choice.channels or max(dataset.spec.channels for dataset in datasets)
-    datasets = [
-        dataset
-        if (dataset.spec.size, dataset.spec.channels) == (size, channels)
-        else load(name, size=size, channels=channels, **options)  # type: ignore[arg-type]
-        for name, dataset in zip(choice.tasks, datasets, strict=True)
-    ]
+    for place, (name, dataset) in enumerate(zip(choice.tasks, datasets, strict=True)):
+        if (dataset.spec.size, dataset.spec.channels) != (size, channels):
+            datasets[place] = read(name, size, channels)
     return join_domains(datasets, limit=choice.limit)
 
 
@@ -154,7 +183,7 @@ def _check_shared(first: Dataset, other: Dataset) -> None:
     if one != two:
         raise InputError(
             f"{first.spec.name} and {other.spec.name} do not share their classes ({_few(one)} and {_few(two)}): "
-            "--tasks names datasets with one label set; --dataset with --steps splits one dataset by class"
+            "`tasks` names datasets with one label set; `dataset` with `steps` splits one dataset by class"
         )
 
 
@@ -178,7 +207,9 @@ def split_classes(dataset: Dataset, steps: int, *, seed: int = 0, limit: int | N
     """
     spec = dataset.spec
     if not 2 <= steps <= spec.classes:
-        raise InputError(f"{spec.name} has {spec.classes} classes: --steps must be 2 to {spec.classes}, got {steps}")
+        raise InputError(f"{spec.name} has {spec.classes} classes: `steps` must be 2 to {spec.classes}, got {steps}")
+    if dataset.train.targets is not None:
+        LOG.warning("%s: its soft targets cover classes of later steps, so only its labels are used", spec.name)
     order = np.random.RandomState(seed).permutation(spec.classes).tolist()
     tasks = []
     for step, places in enumerate(np.array_split(np.arange(spec.classes), steps)):
@@ -189,7 +220,7 @@ def split_classes(dataset: Dataset, steps: int, *, seed: int = 0, limit: int | N
 
 
 def _restricted(dataset: Dataset, labels: list[int]) -> Dataset:
-    """The part of a dataset that has one of `labels`, labelled from 0 on in the order of `labels`."""
+    """The part of a dataset that has one of `labels`, labelled from 0 on in the order of `labels`; no soft targets."""
     local = torch.full((dataset.spec.classes,), -1)
     local[torch.tensor(labels)] = torch.arange(len(labels))
 
@@ -207,7 +238,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         return dataset
     classes = dataset.spec.classes
     if limit < classes:
-        raise InputError(f"--limit {limit} is smaller than the {classes} classes of {dataset.spec.name}")
+        raise InputError(f"`limit={limit}` is smaller than the {classes} classes of {dataset.spec.name}")
     generator = make_generator(0, "limit")  # not the run's seed: every seed learns from the same images
     picked = [
         index[torch.randperm(len(index), generator=generator)[: limit // classes]]

@@ -1,62 +1,24 @@
-"""State on disk: written whole or not at all, and read back to go on bit for bit."""
+"""The state of long work on disk, from which it goes on bit for bit."""
 
-import contextlib
 import glob
 import json
-import os
-import tempfile
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from proxyset.settings import InputError
+from proxyset.errors import InputError
+from proxyset.files import write_atomic
+
+LOG = logging.getLogger("proxyset")
 
 State = dict[str, Tensor]
 SECONDS_BETWEEN_WRITES = 60.0
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
-
-    Raises:
-        InputError: the folder cannot be created or written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def check_writable(folder: Path) -> None:
-    """Raise `InputError` now rather than after hours of work if nothing can be written to `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r}: {error.strerror}; choose --out") from None
 
 
 class Checkpoint:
@@ -90,15 +52,28 @@ class Checkpoint:
                 header = json.loads((file.metadata() or {})["checkpoint"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InputError(f"cannot read the checkpoint {str(self.path)!r} ({error}); --force starts over") from None
+            raise InputError(
+                f"cannot read the checkpoint {str(self.path)!r} ({error}); `force=True` starts over"
+            ) from None
         if header["identity"] != self.identity:
             different = [key for key in self.identity if self.identity[key] != header["identity"].get(key)]
             raise InputError(
                 f"the checkpoint {str(self.path)!r} is of other work (different: {', '.join(different) or 'keys'}); "
-                "give the same settings, or --force starts over"
+                "give the same settings, or `force=True` starts over"
             )
+        self._compare_threads(header.get("threads"))
         self.step, self.seconds = header["step"], header["seconds"]
         return state
+
+    def _compare_threads(self, before: int | None) -> None:
+        """Sums are split over threads, so another number of them rounds differently."""
+        now = torch.get_num_threads()
+        if before is not None and before != now:
+            LOG.warning(
+                "%s was made with %d thread%s, this process has %d: the result will not have the bits of a run "
+                "that was never stopped (set OMP_NUM_THREADS=%d for those)",
+                *(self.path.name, before, "s" * (before > 1), now, before),
+            )
 
     def elapsed(self) -> float:
         """Seconds spent on this work, in all its processes."""
@@ -119,7 +94,12 @@ class Checkpoint:
         if self._latest is None:
             return
         step, state = self._latest
-        header = {"identity": self.identity, "step": step, "seconds": self.elapsed()}
+        header = {
+            "identity": self.identity,
+            "step": step,
+            "seconds": self.elapsed(),
+            "threads": torch.get_num_threads(),
+        }
         contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
         write_atomic(self.path, safetensors.torch.save(contiguous, metadata={"checkpoint": json.dumps(header)}))
         self._written = time.monotonic()
@@ -129,3 +109,12 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
             part.unlink(missing_ok=True)
+
+
+def read_step(path: Path) -> int:
+    """How many steps the checkpoint at `path` holds; 0 where there is none that can be read."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return int(json.loads((file.metadata() or {})["checkpoint"])["step"])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+        return 0

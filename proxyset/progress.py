@@ -4,49 +4,74 @@ import sys
 import time
 from typing import Protocol
 
-from rich.console import Console
+MANY = 10  # iterations from which whole ones are shown
 
 
 class Progress(Protocol):
-    """Called after every step with the steps done, their total, and the current loss where there is one."""
+    """Called after every step with how much is done of the total, and the current loss where there is one.
 
-    def __call__(self, done: int, total: int, loss: float | None = None) -> None: ...
+    `done` may be a fraction: 2.5 of 10 iterations.
+    """
+
+    def __call__(self, done: float, total: int, loss: float | None = None) -> None: ...
 
 
-def silent(done: int, total: int, loss: float | None = None) -> None:
+def silent(done: float, total: int, loss: float | None = None) -> None:
     """Show nothing."""
 
 
+def shown(progress: "Progress | bool | None", title: str) -> Progress:
+    """What shows the progress of work called `title`.
+
+    Args:
+        progress: a function to call; True: a line; False: nothing; None: a line where somebody watches, in a terminal
+            or a notebook.
+    """
+    if callable(progress):
+        return progress
+    if progress or (progress is None and (sys.stderr.isatty() or in_notebook())):
+        return ProgressLine(title)
+    return silent
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 class ProgressLine:
-    """One line, rewritten in place on a terminal; elsewhere a new line every tenth of the way, at most one in 10 s."""
+    """One line, rewritten in place on a terminal or in a notebook; elsewhere a new line, at most one in 10 s."""
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.terminal = sys.stderr.isatty()
-        self._console = Console(stderr=True)
-        self._start: tuple[float, int] | None = None
+        self.in_place = sys.stderr.isatty() or in_notebook()
+        self._start: tuple[float, float] | None = None
         self._shown = 0.0
         self._width = 0
 
-    def __call__(self, done: int, total: int, loss: float | None = None) -> None:
+    def __call__(self, done: float, total: int, loss: float | None = None) -> None:
         now = time.monotonic()
         if self._start is None:
             self._start = (now, done)
-        if now - self._shown < (0.1 if self.terminal else 10) and done < total:
+        if now - self._shown < (0.1 if self.in_place else 10) and done < total:
             return
         self._shown = now
         began, first = self._start
-        text = f"{self.title}  {done}/{total}"
+        text = f"{self.title}  {_count(done, total)}/{total}"
         if loss is not None:
             text += f"  loss {loss:.4g}"
         if done > first:
             left = (now - began) / (done - first) * (total - done)
             text += f"  {duration(left)} left" if done < total else f"  {duration(now - began)}"
         self._print(text)
+        if done >= total:
+            self.close()
 
     def _print(self, text: str) -> None:
-        if self.terminal:
-            text = text[: self._console.width - 1]
+        if self.in_place:
+            text = text[: _columns() - 1]
             sys.stderr.write("\r" + text.ljust(self._width))
             self._width = len(text)
         else:
@@ -55,9 +80,19 @@ class ProgressLine:
 
     def close(self) -> None:
         """End the line, so that what is printed next starts on its own."""
-        if self.terminal and self._width:
+        if self.in_place and self._width:
             sys.stderr.write("\n")
             self._width = 0
+
+
+def _count(done: float, total: int) -> str:
+    return f"{done:.1f}" if done != int(done) and total < MANY else str(int(done))
+
+
+def _columns() -> int:
+    from rich.console import Console  # here: it takes a while to import, and only a terminal has a width
+
+    return Console(stderr=True).width
 
 
 def duration(seconds: float) -> str:

@@ -16,11 +16,18 @@ def make_generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
+FEW = 32  # picks that a loop makes as fast as anything
+SPARSE = 50  # numbers for each pick from which a loop over the picks beats a shuffle of all numbers
+
+
 def sample(length: int, count: int, generator: torch.Generator) -> Tensor:
     """`count` of the numbers from 0 to `length` − 1 without replacement, in random order: `count` int64.
 
-    The first steps of a Fisher–Yates shuffle, so that the cost does not grow with `length`.
+    A shuffle of all numbers, or, where the picks are few or far between, only its first steps (Fisher–Yates), whose
+    cost does not grow with `length`.
     """
+    if count > FEW and length < SPARSE * count:
+        return torch.randperm(length, generator=generator)[:count]
     # a double resolves any length; the generator's integers take one range per call
     jumps = torch.rand(count, generator=generator, dtype=torch.float64) * torch.arange(length, length - count, -1)
     moved: dict[int, int] = {}

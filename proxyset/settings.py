@@ -1,20 +1,10 @@
-"""Validated settings and the one exception for a user's mistake; shared by the library and the command line."""
+"""Validated sets of named values; shared by the library and the command line."""
 
-import difflib
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-MOST_TO_LIST = 20
-
-
-class InputError(Exception):
-    """A mistake in what the user gave. The message is one line: what is wrong, where, and what to do."""
-
-
-class RunError(Exception):
-    """Work that could not go on, through no mistake in the input. The message is one line, with what to do next."""
+from proxyset.errors import InputError, nearest
 
 
 class Settings(BaseModel):
@@ -34,7 +24,7 @@ class Settings(BaseModel):
 
 
 class Compute(Settings):
-    """Where and how computation should run; `proxyset.engine.plan` makes an `Engine` of it for the work at hand."""
+    """Where and how computation should run; a `Session` decides by it."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -42,10 +32,10 @@ class Compute(Settings):
         description="of convolutions and products (auto: fp32; bf16 is faster on hardware made for it)",
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the steps of condensing and scoring (auto: where it saves more time than it takes)"
+        "auto", description="compile the steps of the work (auto: where that saves more time than it takes)"
     )
     memory_limit: float | None = Field(
-        None, gt=0, description="keep condensing and scoring under this many GiB by smaller micro-batches"
+        None, gt=0, description="keep the work under this many GiB by smaller micro-batches (default: no limit)"
     )
 
     @field_validator("compile", mode="before")
@@ -53,15 +43,6 @@ class Compute(Settings):
     def _as_yaml_reads_it(cls, value: Any) -> Any:
         """YAML takes a bare `on` for true and `off` for false."""
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown `name`: the nearest known one, or all of them where none is near."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.65)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if len(known) <= MOST_TO_LIST else "see --help"
 
 
 def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
@@ -73,5 +54,5 @@ def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
             problems.append(f"unknown setting {field!r} ({nearest(field, model.model_fields)})")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{field.replace('_', '-')}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
+            problems.append(f"`{field}`: {message[0].lower()}{message[1:]}, got {item['input']!r}")
     return "; ".join(dict.fromkeys(problems))

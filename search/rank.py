@@ -7,6 +7,8 @@ in the list are taken.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -71,37 +73,77 @@ def interval(
 
     Resamples on which the statistic is NaN (constant scores) are left out; (NaN, NaN) where over half of them are.
     """
-    count = len(truth)
-    values = []
-    for _ in range(samples):
-        index = rng.integers(count, size=count)
-        values.append(statistic(proxy[..., index], truth[index]))
-    finite = np.array(values)[np.isfinite(values)]
-    if len(finite) * 2 < samples:
+    return _percentiles(_resampled(statistic, proxy, truth, rng, samples), 95)
+
+
+def _resampled(
+    statistic: Statistic, proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int
+) -> np.ndarray:
+    """The statistic on resamples of the architectures."""
+    indices = (rng.integers(len(truth), size=len(truth)) for _ in range(samples))
+    return np.array([statistic(proxy[..., index], truth[index]) for index in indices])
+
+
+def _percentiles(values: np.ndarray, percent: float) -> tuple[float, float]:
+    """The interval that holds the middle `percent` of the finite values."""
+    finite = values[np.isfinite(values)]
+    if len(finite) * 2 < len(values):
         return math.nan, math.nan
-    low, high = np.percentile(finite, [2.5, 97.5])
+    low, high = np.percentile(finite, [50 - percent / 2, 50 + percent / 2])
     return float(low), float(high)
 
 
-def lead(
-    first: Scores, second: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000
-) -> tuple[float, float, float]:
-    """By how much Spearman's ρ of `first` exceeds that of `second`, and the 95 % interval of that: both on the same
-    resamples, so what they have in common cancels, and the intervals of the two need not lie apart.
+Verdict = Literal["significant", "suggestive", "no difference", "unknown"]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much one ranking's Spearman exceeds another's.
+
+    Attributes:
+        value: the difference of the two ρ.
+        low, high: ends of its 95 % bootstrap interval.
+        verdict: significant where that interval leaves out 0, suggestive where only the 90 % interval does, otherwise
+            no difference; unknown where a ranking is constant.
+    """
+
+    value: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+def lead(first: Scores, second: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000) -> Lead:
+    """By how much Spearman's ρ of `first` exceeds that of `second`: both on the same resamples, so what they have in
+    common cancels, and the intervals of the two need not lie apart.
     """
 
     def statistic(pair: Scores, truth: Scores) -> float:
         return spearman(pair[0], truth) - spearman(pair[1], truth)
 
     pair = np.stack([first, second])
-    return statistic(pair, truth), *interval(statistic, pair, truth, rng, samples)
+    value, values = statistic(pair, truth), _resampled(statistic, pair, truth, rng, samples)
+    low, high = _percentiles(values, 95)
+    verdict: Verdict = "no difference"
+    if not np.isfinite([value, low, high]).all():
+        verdict = "unknown"
+    elif _leaves_out_zero(low, high):
+        verdict = "significant"
+    elif _leaves_out_zero(*_percentiles(values, 90)):
+        verdict = "suggestive"
+    return Lead(value, low, high, verdict)
+
+
+def _leaves_out_zero(low: float, high: float) -> bool:
+    return low > 0 or high < 0
 
 
 def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000) -> dict[str, float]:
     """Everything a report says of one source, by name; `_low` and `_high` are the ends of a 95 % interval.
 
     `top5`, `top10` and `top20` are the best 5 %, the best 10 % and the best 20 architectures by the proxy; with
-    `_by_truth`, by the truth. Where there are at most 20 architectures, the best 20 are all of them.
+    `_by_truth`, by the truth. Where there are at most 20 architectures, the best 20 are all of them. `chosen` is the
+    truth of the proxy's best, `regret` how far that is below the best truth.
     """
     count = len(proxy)
     sizes = {"top5": share(count, 5), "top10": share(count, 10), "top20": min(20, count)}
@@ -117,7 +159,7 @@ def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: i
         result[f"precision_{label}"] = precision(proxy, truth, k)
     low, high = interval(lambda p, t: on_top(spearman, p, t, min(20, len(p))), proxy, truth, rng, samples)
     result["spearman_top20_low"], result["spearman_top20_high"] = low, high
-    result["found"] = float(truth[top(proxy, 1)[0]])
+    result["chosen"] = float(truth[top(proxy, 1)[0]])
     result["regret"] = regret(proxy, truth)
     result["regret_low"], result["regret_high"] = interval(regret, proxy, truth, rng, samples)
     return result

@@ -1,21 +1,17 @@
-"""What a search can be told. The fields are the documentation, the flags and the YAML keys."""
+"""What a search can be told, in groups. The fields are the documentation, the flags and the YAML keys."""
 
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from proxyset.augment import ALL
-from proxyset.config import Command, DataChoice
-from proxyset.settings import Compute, InputError, Settings
+from proxyset.settings import Compute, Settings
+from proxyset.train.recipe import Training
 
 PAPER: dict[str, Any] = {
     "where": "",
     "epochs": 300,
     "whole_epochs": 100,
     "batch_size": 256,
-    "iterations": 1000,
-    "condense_net": "convnet",
 }
 DIGITS: dict[str, Any] = {
     "size": 16,  # so that four poolings fit
@@ -33,116 +29,122 @@ class SpaceChoice(Settings):
     """Which architectures are ranked."""
 
     space: str | None = Field(
-        None, description="your own, as package.module:function that yields (name, builder) (None: the paper's 720)"
+        None,
+        description="your own, as package.module:function that yields (name, builder) (default: the paper's 720)",
     )
     where: str | None = Field(
-        None, description="keep a part of the 720, such as 'width<=64,norm=batch|none' (None: all; digits: width<=32)"
+        None,
+        description="keep a part of the 720, such as 'width<=64,norm=batch|none' (default: all; digits: width<=32)",
     )
     sample: int | Literal["all"] = Field(60, description="how many, drawn evenly over the five choices, or all")
 
+    @field_validator("sample")
+    @classmethod
+    def _enough_to_rank(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 2:
+            raise ValueError("must be at least 2, because one architecture needs no ranking")
+        return value
 
-class Training(Settings):
-    """How an architecture is trained; the defaults are the paper's."""
-
-    repeats: int = Field(1, ge=1, description="train each architecture this often and rank by the mean")
-    augment: str = Field(ALL, description="augmentation while training, such as crop_scale, or none")
-    lr: float = Field(0.01, gt=0, description="learning rate; times 0.1 at half of the epochs")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
-    weight_decay: float = Field(5e-4, ge=0, description="weight decay")
-
-
-class Pace(Settings):
-    """For how long it is trained, as flags."""
-
-    epochs: int | None = Field(
-        None, ge=1, description="epochs on a proxy set; as many updates for early-stop (None: 300; digits: 150)"
-    )
-    whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (None: 100; digits: 25)")
-    batch_size: int | None = Field(
-        None, ge=1, description="minibatch size, at most a proxy set's for early-stop (None: 256; digits: 64)"
-    )
+    @model_validator(mode="after")
+    def _where_is_of_the_720(self) -> Self:
+        if self.space is not None and self.where:
+            raise ValueError("`where` chooses among the 720 ConvNets and cannot restrict a `space` of your own")
+        return self
 
 
-class Schedule(Training):
-    """All of it, resolved: what a trial needs."""
+class Comparison(Settings):
+    """What the rankings are held against."""
 
-    epochs: int = PAPER["epochs"]
-    whole_epochs: int = PAPER["whole_epochs"]
-    batch_size: int = PAPER["batch_size"]
-
-
-class Proxies(Settings):
-    """What ranks the architectures, and what its ranking is held against."""
-
-    proxy: tuple[str, ...] = Field(
-        ("dsa",),
-        description="methods (dsa, random, ...), proxy set files, early-stop, or whole (again, as the noise ceiling)",
-    )
     free: bool = Field(True, description="also rank by what costs no training: parameter count, Jacobian covariance")
     truth: str | None = Field(
-        None, description="train on the whole set: all, sample:N or none (None: all, or none with --promote)"
+        None, description="train on the whole set: all, sample:N or none (default: all, or none with `promote`)"
     )
     promote: int = Field(0, ge=0, description="train this many of each proxy's best on the whole set")
+
+    @field_validator("truth")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            truth_count(value)
+        return value
+
+
+class TrialTraining(Training):
+    """How an architecture is trained; what is not given is the paper's."""
+
+    repeats: int = Field(1, ge=1, description="train each architecture this often and rank by the mean")
+    epochs: int | None = Field(
+        None, ge=1, description="epochs on a proxy set; as many updates for early-stop (default: 300; digits: 150)"
+    )
+    whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (default: 100; digits: 25)")
+    batch_size: int | None = Field(  # type: ignore[assignment]  # open until the dataset is known
+        None, ge=1, description="minibatch size, at most a proxy set's for early-stop (default: 256; digits: 64)"
+    )
 
 
 class Condensing(Settings):
     """How a missing proxy set is built; for anything finer, build it with `proxyset build` and give the file."""
 
     ipc: int = Field(10, ge=1, description="images per class")
-    iterations: int | None = Field(None, ge=1, description="outer iterations of dsa and dc (None: 1000; digits: 20)")
-    condense_net: str | None = Field(
-        None, description="network that methods condense or choose with (None: convnet; digits: convnet-w32)"
+    iterations: int | None = Field(
+        None, ge=1, description="iterations of a learned method (default: the method's; digits: 20)"
     )
-    build: bool = Field(True, description="build a proxy set that does not exist; --no-build names the command instead")
+    condense_net: str | None = Field(
+        None, description="network that methods condense or choose with (default: the method's; digits: convnet-w32)"
+    )
+    build: bool = Field(True, description="build a proxy set that does not exist; without, the command is named")
+
+
+class RankingSettings(Comparison, TrialTraining, Condensing):
+    """How architectures are trained and compared: what `rank_architectures` takes as `settings`."""
+
+    seed: int = Field(0, ge=0, description="every random choice derives from it")
 
 
 class Execution(Settings):
-    """Where and how the trials run; may change when a run is resumed."""
+    """Where the trials run."""
 
     workers: int | None = Field(
-        None, ge=0, description="trials at once on this machine (None: as its cores allow; 0: one by one, without Ray)"
+        None,
+        ge=0,
+        description="trials at once on this machine (default: as its cores allow; 0: one by one, without Ray)",
     )
     address: str | None = Field(None, description="a running Ray cluster: auto, or host:port")
     cpus_per_trial: int = Field(1, ge=1, description="cores, and torch threads, of a trial")
-    gpus_per_trial: float = Field(0.0, ge=0, description="GPU share of a trial, such as 0.25")
+    gpus_per_trial: float | None = Field(
+        None,
+        ge=0,
+        description="GPU share of a trial, such as 0.25 (default: an equal share for each worker; 0: no GPU)",
+    )
     max_concurrent: int | None = Field(None, ge=1, description="most trials at once on a cluster")
     retries: int = Field(2, ge=0, description="how often a trial is started again after its worker died")
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.address is not None and self.workers is not None:
+            raise ValueError("`workers` is for this machine; on a cluster (`address`) use `max_concurrent`")
+        return self
 
-class Run(Execution, Condensing, Pace, Training, SpaceChoice, Proxies, DataChoice, Command):
-    """Rank architectures on proxy sets and hold the ranking against training on the whole set."""
 
-    resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")
-
-
-MAY_CHANGE = frozenset(
-    {*Execution.model_fields, *Compute.model_fields, "resume", "out", "force", "as_json", "config", "build"}
-)
-"""What does not belong to the result, so that a resumed run may be given other values."""
+MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build"} - {"precision"})
+"""Settings of which a score does not depend, so that a resumed run may be given other values."""
 
 S = TypeVar("S", bound=Settings)
 
 
-def resolve(command: Run) -> Run:
-    """Fill in what was left open, so that the stored settings say everything.
+def fill(settings: S, dataset: str) -> S:
+    """Fill in what was left open, so that the settings say everything.
 
-    Raises:
-        InputError: a combination that has no meaning.
+    Args:
+        settings: any of the groups above, or several in one.
+        dataset: its name; the embedded digits have values of their own.
     """
-    defaults = PAPER | DIGITS if command.dataset == "digits" else PAPER
-    if command.space is not None:
-        if command.where:
-            raise InputError("--where chooses among the 720 ConvNets and cannot restrict a --space of your own")
-        defaults = defaults | {"where": ""}
-    defaults = defaults | {"truth": "none" if command.promote else "all"}
-    if isinstance(command.sample, int) and command.sample < 2:
-        raise InputError(f"sample must be at least 2, got {command.sample}: one architecture needs no ranking")
-    if not command.proxy:
-        raise InputError("--proxy names at least one source of a ranking, such as dsa")
-    if command.address is not None and command.workers is not None:
-        raise InputError("--workers is for this machine; on a cluster (--address) use --max-concurrent")
-    truth_count(command.truth or "all")
-    return command.model_copy(update={k: v for k, v in defaults.items() if getattr(command, k) is None})
+    values = PAPER | (DIGITS if dataset == "digits" else {})
+    if getattr(settings, "space", None) is not None:
+        values["where"] = ""
+    values["truth"] = "none" if getattr(settings, "promote", 0) else "all"
+    left_open = {name for name in type(settings).model_fields if getattr(settings, name) is None}
+    return settings.model_copy(update={name: value for name, value in values.items() if name in left_open})
 
 
 def truth_count(truth: str) -> int | None:
@@ -152,9 +154,4 @@ def truth_count(truth: str) -> int | None:
         return int(count)
     if truth in ("all", "none"):
         return None if truth == "all" else 0
-    raise InputError(f"truth is all, none or sample:N with N of at least 2, got {truth!r}")
-
-
-def part(command: Settings, settings: type[S]) -> S:
-    """The group of `settings` that a command holds."""
-    return settings(**{name: getattr(command, name) for name in settings.model_fields})
+    raise ValueError("is all, none or sample:N with N of at least 2")

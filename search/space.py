@@ -1,29 +1,36 @@
 """The architectures to rank: the paper's 720 ConvNets, a part of them, or a user's own."""
 
-import importlib
-import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from proxyset.data import DatasetSpec
-from proxyset.nets import SPACE_720, Arch, all_archs, build_net, outline
-from proxyset.settings import InputError, nearest
+from proxyset.data.spec import DatasetSpec
+from proxyset.errors import InputError, one_line
+from proxyset.nets.arch import Arch, all_archs
+from proxyset.nets.build import NETS, build_foreign, build_net, outline
+from proxyset.registry import describe, import_object
+from proxyset.seeds import make_generator
+from search.settings import SpaceChoice
+from search.where import parse_where
 
 Builder = Callable[[int, int, int], nn.Module]
 """Channels, image size and classes to a network of images N×C×H×W to logits N×classes."""
+
+Entries = Sequence[Arch | str | tuple[str, Builder]]
+"""Architectures as a list: ConvNets, names of networks, or a name and a builder."""
+
+Space = SpaceChoice | str | Entries
+"""What may be given as a space: settings, `package.module:function`, or a list."""
 
 CHOICES = tuple(field.name for field in fields(Arch))
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One architecture: one of the 720, or a user's builder."""
+    """One architecture: a ConvNet (`arch`), a user's network (`builder`), or, with neither, a network by its name."""
 
     name: str
     arch: Arch | None = None
@@ -31,33 +38,64 @@ class Candidate:
 
     def build(self, spec: DatasetSpec, generator: torch.Generator, device: torch.device | str = "cpu") -> nn.Module:
         """A freshly initialised network in training mode; its weights come from `generator`."""
-        if self.arch is not None:
-            return build_net(self.arch, **spec.shape, generator=generator, device=device)
-        assert self.builder is not None
-        seed = int(torch.randint(2**62, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):  # a user's builder draws its weights from the global generator
-            torch.manual_seed(seed)
-            return self.builder(spec.channels, spec.size, spec.classes).to(device).train()
+        if self.builder is not None:
+            return build_foreign(self.builder, spec.shape, generator, device)
+        return build_net(self.arch or self.name, **spec.shape, generator=generator, device=device)
+
+    def outline(self, spec: DatasetSpec) -> nn.Module:
+        """Its structure; weights have no meaning."""
+        if self.builder is not None:
+            return self.build(spec, torch.Generator())
+        return outline(self.arch or self.name, **spec.shape)
 
     def parameters(self, spec: DatasetSpec) -> int:
         """How many numbers training changes."""
-        net = outline(self.arch, **spec.shape) if self.arch is not None else self.build(spec, torch.Generator())
-        return sum(parameter.numel() for parameter in net.parameters())
+        return sum(parameter.numel() for parameter in self.outline(spec).parameters())
 
     def problem(self, spec: DatasetSpec) -> str | None:
         """Why it cannot take such images, or None."""
         try:
-            if self.arch is not None:
-                outline(self.arch, **spec.shape)
+            if self.builder is None:
+                self.outline(spec)
                 return None
             net = self.build(spec, torch.Generator())
             with torch.no_grad():
                 logits = net(torch.zeros(2, spec.channels, spec.size, spec.size))
         except Exception as error:  # whatever a user's builder or network raises
-            return " ".join(f"{error or type(error).__name__}".split())
+            return one_line(error) or type(error).__name__
         if tuple(logits.shape) != (2, spec.classes):
             return f"2 images give logits of shape {tuple(logits.shape)}, expected {(2, spec.classes)}"
         return None
+
+
+def choose(space: Space, spec: DatasetSpec, seed: int, say: Callable[[str], None]) -> list[Candidate]:
+    """The architectures to rank: those that can take the images, sampled if so asked.
+
+    Args:
+        seed: a sample depends on it.
+        say: is given a line about those that are left out.
+
+    Raises:
+        InputError: fewer than two are left, or the space cannot be read.
+    """
+    settings = space if isinstance(space, SpaceChoice) else SpaceChoice(sample="all")
+    if isinstance(space, SpaceChoice):
+        everything = load_space(space.space) if space.space else space_720(space.where or "")
+    else:
+        everything = (
+            load_space(space)
+            if isinstance(space, str)
+            else make_candidates(space, "the list of architectures", spec.size)
+        )
+    kept, left_out = fitting(everything, spec)
+    if left_out:
+        name, reason = next(iter(left_out.items()))
+        say(f"left out {len(left_out)} of {len(everything)} architectures, such as {name}: {reason}")
+    if len(kept) < 2:
+        raise InputError(f"{len(kept)} architectures can take the images of {spec.name}: a ranking needs at least two")
+    if settings.sample == "all" or settings.sample >= len(kept):
+        return kept
+    return stratified(kept, settings.sample, make_generator(seed, "sample"))
 
 
 def space_720(where: str = "") -> list[Candidate]:
@@ -67,54 +105,13 @@ def space_720(where: str = "") -> list[Candidate]:
         InputError: a condition that cannot be read, or that nothing meets.
     """
     conditions = parse_where(where)
-    found = [Candidate(str(a), a) for a in all_archs() if all(holds(getattr(a, name)) for name, holds in conditions)]
-    if not found:
+    kept = [Candidate(str(a), a) for a in all_archs() if all(holds(getattr(a, name)) for name, holds in conditions)]
+    if not kept:
         raise InputError(f"no architecture meets {where!r}")
-    return found
+    return kept
 
 
-def parse_where(where: str) -> list[tuple[str, Callable[[int | str], bool]]]:
-    """Conditions such as `width<=64,norm=batch|none` as (choice, predicate); commas mean and, bars mean or.
-
-    Raises:
-        InputError: an unknown choice or value, with the nearest; an order asked of a choice that has none.
-    """
-    return [_condition(part.strip()) for part in where.split(",") if part.strip()]
-
-
-def _condition(text: str) -> tuple[str, Callable[[int | str], bool]]:
-    found = re.fullmatch(r"(\w+)\s*(<=|>=|!=|==|=|<|>)\s*([\w|\s]+)", text)
-    if found is None:
-        raise InputError(f"cannot read the condition {text!r}: write for example width<=64 or norm=batch|none")
-    name, sign, words = found[1].lower(), found[2], [word.strip().lower() for word in found[3].split("|")]
-    if name not in CHOICES:
-        raise InputError(f"unknown choice {name!r} in {text!r}: {nearest(name, CHOICES)}")
-    known = SPACE_720[name]
-    values: list[int | str] = []
-    for word in words:
-        if isinstance(known[0], int) and word.isdigit():
-            values.append(int(word))
-        elif word in known:
-            values.append(word)
-        else:
-            raise InputError(f"unknown {name} {word!r} in {text!r}: {nearest(word, map(str, known))}")
-    if sign in ("=", "=="):
-        return name, lambda value: value in values
-    if sign == "!=":
-        return name, lambda value: value not in values
-    if len(values) > 1 or not isinstance(values[0], int):
-        raise InputError(f"{text!r} asks for an order: that needs width or depth and a single number")
-    limit = values[0]
-    compare: dict[str, Callable[[int], bool]] = {
-        "<=": lambda value: value <= limit,
-        ">=": lambda value: value >= limit,
-        "<": lambda value: value < limit,
-        ">": lambda value: value > limit,
-    }
-    return name, lambda value: compare[sign](int(value))
-
-
-def load_space(target: str) -> list[Candidate]:
+def load_space(reference: str) -> list[Candidate]:
     """A user's own space: `package.module:function`, a callable that yields (name, builder).
 
     Modules in the working folder are found, as with `python -m`.
@@ -122,25 +119,39 @@ def load_space(target: str) -> list[Candidate]:
     Raises:
         InputError: it cannot be imported, or does not yield that.
     """
-    module_name, _, function_name = target.partition(":")
-    if not module_name or not function_name:
-        raise InputError(f"--space is package.module:function, got {target!r}")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    function = import_object(reference, "space")
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
         entries = list(function())
-    except Exception as error:  # whatever a user's module raises
-        raise InputError(f"cannot load the space {target!r}: {type(error).__name__}: {error}") from None
-    candidates = []
-    for entry in entries:
-        if not (isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and callable(entry[1])):
-            raise InputError(f"the space {target!r} must yield (name, builder), found {entry!r}")
-        candidates.append(Candidate(entry[0], builder=entry[1]))
-    twice = [name for name, count in Counter(c.name for c in candidates).items() if count > 1]
-    if twice:
-        raise InputError(f"the space {target!r} yields the name {twice[0]!r} twice")
+    except Exception as error:  # whatever a user's function raises
+        raise InputError(f"cannot load the space {reference!r}: {describe(error)}") from None
+    return make_candidates(entries, f"the space {reference!r}")
+
+
+def make_candidates(entries: Iterable[object], source: str, size: int = 32) -> list[Candidate]:
+    """Candidates of ConvNets, of their names, and of names with builders.
+
+    Args:
+        source: where the entries come from, for messages.
+        size: of the images; a ConvNet's name without a depth has the depth for it.
+
+    Raises:
+        InputError: an entry is something else, or a name occurs twice.
+    """
+    candidates = [_candidate(entry, source, size) for entry in entries]
+    repeated = [name for name, count in Counter(c.name for c in candidates).items() if count > 1]
+    if repeated:
+        raise InputError(f"{source} has the name {repeated[0]!r} twice")
     return candidates
+
+
+def _candidate(entry: object, source: str, size: int) -> Candidate:
+    if isinstance(entry, str):
+        return Candidate(entry, None if NETS.knows(entry) else Arch.parse(entry, size=size))
+    if isinstance(entry, Arch):
+        return Candidate(str(entry), entry)
+    if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and callable(entry[1]):
+        return Candidate(entry[0], builder=entry[1])
+    raise InputError(f"{source} must hold (name, builder), found {entry!r}")
 
 
 def fitting(candidates: Sequence[Candidate], spec: DatasetSpec) -> tuple[list[Candidate], dict[str, str]]:

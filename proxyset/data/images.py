@@ -1,23 +1,35 @@
-"""Labelled images in memory and what is known about the set they come from."""
+"""Labelled images in memory."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proxyset.settings import InputError
+from proxyset.errors import InputError
+
+SUM_TOLERANCE = 1e-3  # by which the soft targets of one image may miss a sum of 1
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images N×C×H×W, uint8 (pixels, 0 to 255) or float32 (normalised), and their labels, N int64."""
+    """Images with labels, and optionally soft targets.
+
+    Attributes:
+        images: N×C×H×W, uint8 (pixels, 0 to 255) or float32 (in normalised space).
+        labels: N int64, the class that each image stands for.
+        targets: N×classes float32, what a network should answer, as probabilities (rows sum to 1); None: the labels.
+
+    Raises:
+        InputError: shapes or types that do not fit, values that are no numbers, targets that are no probabilities.
+    """
 
     images: Tensor
     labels: Tensor
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
@@ -30,15 +42,24 @@ class ImageSet:
             )
         if self.images.is_floating_point() and not self.images.isfinite().all():
             raise InputError("images hold NaN or infinite values")
+        if self.targets is not None:
+            _check_targets(self.targets, self.labels)
+
+    @property
+    def answers(self) -> Tensor:
+        """What a loss compares logits with: the soft targets (N×classes) where there are any, otherwise the labels."""
+        return self.labels if self.targets is None else self.targets
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: Tensor) -> "ImageSet":
-        return ImageSet(self.images[index], self.labels[index])
+    def __getitem__(self, index: Tensor | slice) -> "ImageSet":
+        targets = None if self.targets is None else self.targets[index]
+        return ImageSet(self.images[index], self.labels[index], targets)
 
     def to(self, device: torch.device | str) -> "ImageSet":
-        return ImageSet(self.images.to(device), self.labels.to(device))
+        targets = None if self.targets is None else self.targets.to(device)
+        return ImageSet(self.images.to(device), self.labels.to(device), targets)
 
     def indices_by_class(self, classes: int) -> list[Tensor]:
         """For each class the positions of its images, in order."""
@@ -46,112 +67,44 @@ class ImageSet:
         return list(order.split(self.labels.bincount(minlength=classes).tolist()))
 
     def sha256(self) -> str:
-        """Hash of shapes, types and every byte of images and labels."""
+        """Hash of shapes, types and every byte of images, labels and, where there are any, targets."""
         digest = hashlib.sha256()
-        for tensor in (self.images, self.labels):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
-            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        for tensor in (self.images, self.labels, self.targets):
+            if tensor is not None:
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
+                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
         return digest.hexdigest()
 
 
-class Shape(TypedDict):
-    """What goes into a network and how many logits come out."""
+def _check_targets(targets: Tensor, labels: Tensor) -> None:
+    if targets.ndim != 2 or len(targets) != len(labels) or targets.dtype != torch.float32:
+        raise InputError(
+            f"targets must be float32, N×classes with N {len(labels)}, got {targets.dtype} {tuple(targets.shape)}"
+        )
+    if not len(targets):
+        return
+    if not targets.isfinite().all() or targets.min() < 0 or (targets.sum(1) - 1).abs().max() > SUM_TOLERANCE:
+        raise InputError("targets must be probabilities: each row at least 0 and of sum 1")
+    if int(labels.max()) >= targets.shape[1]:
+        raise InputError(f"targets have {targets.shape[1]} classes, but there is a label {int(labels.max())}")
 
-    channels: int
-    size: int
-    classes: int
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Labels (N int64) as targets, N×classes float32."""
+    return F.one_hot(labels, classes).float()
 
 
-@dataclass(frozen=True)
-class DatasetSpec:
-    """What the methods need to know of a dataset.
+def join(parts: Sequence[ImageSet], classes: int) -> ImageSet:
+    """Sets one after another. Where any has soft targets, the labels of the others become one-hot targets.
 
-    Attributes:
-        name: short name, used in file names.
-        channels: 1 or 3.
-        size: height and width in pixels (images are square).
-        class_names: one per label, in label order.
-        mean, std: per channel, of pixels scaled to 0..1; `normalise` uses them.
-        flip: whether a horizontal flip keeps the label (false for digits).
+    Args:
+        classes: how many there are in all; targets must have as many columns.
     """
-
-    name: str
-    channels: int
-    size: int
-    class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    flip: bool = True
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-    @property
-    def shape(self) -> Shape:
-        return {"channels": self.channels, "size": self.size, "classes": self.classes}
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A training split, a test split (empty where the source has none) and their description.
-
-    `source` holds the arguments that load it again; the provenance of a proxy set records them.
-    """
-
-    train: ImageSet
-    test: ImageSet
-    spec: DatasetSpec
-    source: dict[str, str | int | float | bool | None]
-
-
-def normalise(images: Tensor, spec: DatasetSpec) -> Tensor:
-    """Pixels (uint8) to float32 with the spec's mean and std; images already in normalised space pass unchanged."""
-    if images.is_floating_point():
-        return images
-    mean, std = _per_channel(spec, images.device)
-    return images.float().div_(255).sub_(mean).div_(std)
-
-
-def to_pixels(images: Tensor, spec: DatasetSpec) -> Tensor:
-    """Normalised float images back to uint8 pixels, rounded; values outside 0..255 are clipped."""
-    if not images.is_floating_point():
-        return images
-    mean, std = _per_channel(spec, images.device)
-    return images.mul(std).add_(mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _per_channel(spec: DatasetSpec, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, std = torch.tensor([spec.mean, spec.std], device=device).view(2, 1, -1, 1, 1)
-    return mean, std
-
-
-def convert(images: Tensor, *, size: int, channels: int) -> Tensor:
-    """uint8 images brought to a size (bilinear, antialiased) and a channel count (ITU-R 601 luma, or repeated grey)."""
-    if images.shape[1] == 3 and channels == 1:
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        images = torch.cat([(part * weights).sum(1, keepdim=True).round().byte() for part in images.split(4096)])
-    elif images.shape[1] == 1 and channels == 3:
-        images = images.expand(-1, 3, -1, -1).contiguous()
-    if images.shape[-2:] != (size, size):
-        parts = [
-            F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
-            for part in images.split(4096)
-        ]
-        images = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
-    return images
-
-
-def measure(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images scaled to 0..1 (std of a constant channel: 1)."""
-    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for part in images.split(4096):  # in parts, because bincount widens every byte to eight
-        counts += torch.stack([part[:, c].flatten().bincount(minlength=256) for c in range(images.shape[1])])
-    values = torch.arange(256, dtype=torch.float64) / 255
-    share = counts / counts.sum(1, keepdim=True)
-    mean = share @ values
-    std = ((share * (values - mean[:, None]) ** 2).sum(1)).sqrt()
-    return tuple(mean.tolist()), tuple(value if value > 0 else 1.0 for value in std.tolist())
+    images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels"))
+    if all(part.targets is None for part in parts):
+        return ImageSet(images, labels)
+    targets = [one_hot(part.labels, classes) if part.targets is None else part.targets for part in parts]
+    return ImageSet(images, labels, torch.cat(targets))
 
 
 def stratified_split(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from proxyset.data.images import ImageSet
-from proxyset.settings import InputError
+from proxyset.errors import InputError, one_line
 
 _SCHEMAS: list[torch.library.Library] = []
 
@@ -92,18 +92,21 @@ def _open(name: str, root: Path, train: bool) -> Any:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot create the data root {str(root)!r}: {error.strerror}; choose --data-root") from None
+        raise InputError(
+            f"cannot create the data root {str(root)!r}: {error.strerror}; choose another `data_root`"
+        ) from None
     if not os.access(root, os.W_OK):
-        raise InputError(f"{name} is not in the data root {str(root)!r}, which cannot be written; choose --data-root")
+        raise InputError(
+            f"{name} is not in the data root {str(root)!r}, which cannot be written; choose another `data_root`"
+        )
     try:
         return _OPEN[name](root, train, True)
     except _UNUSABLE as error:
         for folder in {root, *root.iterdir()} - before:
             _remove_empty_folders(folder)
-        reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"{name} is not in the data root {str(root)!r} and could not be downloaded ({reason}); "
-            "put its files there or choose --data-root"
+            f"{name} is not in the data root {str(root)!r} and could not be downloaded ({one_line(error)}); "
+            "put its files there or choose another `data_root`"
         ) from None
 
 

@@ -1,0 +1,293 @@
+"""Where memories come from: any method of the core run on a task's own data, proxy-set files, or all data."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import yaml
+from torch import nn
+
+from continual.settings import JOINT, NONE, SMALL, Budget
+from continual.stream import Stream, Task
+from continual.trainer import Trainer
+from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.store import is_same, load_or_build, store_path
+from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import to_pixels
+from proxyset.errors import InputError, nearest
+from proxyset.methods.base import Method, Problem
+from proxyset.methods.coreset import FeatureCoreset
+from proxyset.methods.registry import METHODS, get_method
+from proxyset.progress import Progress
+from proxyset.registry import is_reference
+
+SUFFIX = ".safetensors"
+SMALL_DEFAULTS: dict[str, dict[str, Any]] = {name: {"iterations": 30, "net_epochs": 10} for name in ("dc", "dsa")}
+
+MemoryName = str | Path | Sequence[str | Path] | Method
+"""What a memory is called: `none`, `joint`, a method (its name, or one with its settings), or proxy-set files."""
+
+
+class Provider(ABC):
+    """Where a task's memory comes from. It sees that task's own data and nothing else."""
+
+    name: str
+    bounded: ClassVar[bool] = True
+    """Whether the budget limits what is kept, and a run's state holds it."""
+
+    def settings(self, task: Task, ipc: int) -> dict[str, Any]:
+        """Everything about it that determines what it gives."""
+        return {}
+
+    def check(self, task: Task, ipc: int) -> None:  # noqa: B027 (nothing can go wrong)
+        """Raise `InputError` now for what `supply` could not do."""
+
+    def estimate(self, task: Task, ipc: int) -> float:
+        """Seconds that `supply` will need."""
+        return 0.0
+
+    @abstractmethod
+    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        """`ipc` images per class of the task, ordered by class and rank, and the seconds it took to make them.
+
+        They have the task's own labels and, where their maker gives them, soft targets over the task's own classes.
+
+        Args:
+            net: the network, where it has just learned the task from its full data; methods that rank by features
+                use it in place of one of their own (EEIL).
+        """
+
+
+@dataclass(frozen=True)
+class MethodProvider(Provider):
+    """A method of the core, run on the task's training data. What it makes is kept by content and used again.
+
+    Attributes:
+        ranks_by_learner: whether `supply` will be given the network that is being learned.
+        show: from the title of a piece of work to what shows its progress.
+    """
+
+    method: Method
+    store: Path
+    seed: int
+    session: Session
+    show: Callable[[str], Progress]
+    ranks_by_learner: bool = False
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.method.name
+
+    def settings(self, task: Task, ipc: int) -> dict[str, Any]:
+        ranker = self._learner_method()
+        if ranker is not None:
+            return {"features": "of the network being learned", "l2_normalise": ranker.l2_normalise}
+        return self.method.resolved(self._spec(task, ipc).problem)
+
+    def check(self, task: Task, ipc: int) -> None:
+        self.method.check(self._spec(task, ipc).problem)
+
+    def estimate(self, task: Task, ipc: int) -> float:
+        wanted = self._spec(task, ipc)
+        if self._learner_method() is not None or self._is_stored(wanted, task):
+            return 0.0
+        return self.method.estimate(wanted.problem, self.session, wanted.engine(self.session)).seconds
+
+    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        wanted, ranker = self._spec(task, ipc), self._learner_method()
+        if net is not None and ranker is not None:
+            started = time.monotonic()
+            ranked = ranker.rank_by(net, wanted.problem, self.session.device)
+            return task.data.train[torch.cat([index[:ipc] for index in ranked])], time.monotonic() - started
+        path = self._path(wanted, task)
+        proxy = load_or_build(wanted, path, session=self.session, progress=self.show(path.stem))
+        data = proxy.data
+        if self.method.picks_real:  # a byte per value, as the real images take
+            data = replace(data, images=to_pixels(data.images, task.data.spec))
+        return data, proxy.provenance["seconds"]
+
+    def _spec(self, task: Task, ipc: int) -> ProxySpec:
+        return ProxySpec(task.data, self.method, ipc, self.seed)
+
+    def _path(self, wanted: ProxySpec, task: Task) -> Path:
+        return store_path(wanted, self.session, self.store, task.name)
+
+    def _is_stored(self, wanted: ProxySpec, task: Task) -> bool:
+        path = self._path(wanted, task)
+        return path.exists() and is_same(ProxySet.load(path), wanted, self.session)
+
+    def _learner_method(self) -> FeatureCoreset | None:
+        """The method, if its images are ranked by features of the network that is being learned, as EEIL does."""
+        method = self.method
+        return method if self.ranks_by_learner and isinstance(method, FeatureCoreset) and method.trains() else None
+
+
+@dataclass
+class FileProvider(Provider):
+    """Proxy sets from files, one for each task, each made from exactly that task's training data."""
+
+    stream: Stream
+    paths: tuple[Path, ...]
+    name: str = "file"
+
+    @cached_property
+    def proxies(self) -> dict[Path, ProxySet]:
+        return {path: ProxySet.load(path) for path in self.paths}
+
+    @cached_property
+    def by_task(self) -> dict[str, ProxySet]:
+        """The proxy set of every task that has one.
+
+        Raises:
+            InputError: a file that was made from other data than one task's own.
+        """
+        tasks = {task.data.sha256: task for task in self.stream.tasks}
+        matched = {}
+        for path, proxy in self.proxies.items():
+            task = tasks.get(proxy.provenance.get("dataset", {}).get("sha256"))
+            if task is None:
+                raise InputError(self._refusal(path, proxy))
+            if proxy.spec.class_names != task.data.spec.class_names:
+                raise InputError(f"{str(path)!r} has other class names than {task.name}")
+            matched[task.name] = proxy
+        return matched
+
+    def settings(self, task: Task, ipc: int) -> dict[str, Any]:
+        return {str(path): proxy.data.sha256() for path, proxy in self.proxies.items()}
+
+    def check(self, task: Task, ipc: int) -> None:
+        proxy = self._proxy(task)
+        if proxy.ipc < ipc:
+            raise InputError(f"the proxy set of {task.name} has {proxy.ipc} images per class: give `ipc={proxy.ipc}`")
+
+    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        proxy = self._proxy(task)
+        data = first_of_each_class(proxy.data, len(task.classes), ipc)
+        return data, proxy.provenance.get("seconds", 0.0)
+
+    def _proxy(self, task: Task) -> ProxySet:
+        if task.name not in self.by_task:
+            raise InputError(f"no proxy set for task {task.name} among {', '.join(map(str, self.paths))}")
+        return self.by_task[task.name]
+
+    def _refusal(self, path: Path, proxy: ProxySet) -> str:
+        """Why a proxy set that belongs to no task of the stream cannot be its memory."""
+        made_from = proxy.provenance.get("dataset", {})
+        origin = made_from.get("source")
+        origins = {task.data.source.get("source") for task in self.stream.tasks}
+        if origin is None or origin not in origins:
+            return f"{str(path)!r} was made from {origin or 'unknown data'}, which is no task of {self.stream.name}"
+        if self.stream.grows and origins == {origin}:
+            if "classes" not in made_from:
+                return (
+                    f"{str(path)!r} was made from all of {origin}, so it has seen later tasks: "
+                    "a memory may hold only what its own task showed"
+                )
+            return f"{str(path)!r} was made from classes {made_from['classes']}, which are no step of this stream"
+        return f"{str(path)!r} was made from {origin} at another `size`, `channels` or `limit`"
+
+
+class AllData(Provider):
+    """All data of every task: not a memory but joint training, the ceiling."""
+
+    name = JOINT
+    bounded = False
+
+    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        return task.data.train, 0.0
+
+
+def provider_for(memory: MemoryName, budget: Budget, trainer: Trainer, *, ranks_by_learner: bool) -> Provider | None:
+    """Where the memory of a run comes from; None for `none`.
+
+    Args:
+        ranks_by_learner: whether the memory of a task is made when the network has just learned it from its full data;
+            methods that rank by features then use that network in place of one of their own.
+
+    Raises:
+        InputError: neither a method nor a file, or a setting that it does not have.
+    """
+    name = memory_name(memory)
+    if isinstance(memory, Method):
+        if budget.memory_settings:
+            raise InputError("`memory_settings` are for a method by name; this one has its settings already")
+        method = memory
+    else:
+        check_settings(budget.memory_settings, (name,))
+        if name == NONE:
+            return None
+        if name == JOINT:
+            return AllData()
+        if name.endswith(SUFFIX):
+            return FileProvider(trainer.stream, tuple(Path(part).expanduser() for part in name.split(",")))
+        method = method_for(name, budget.memory_settings, trainer.net, trainer.spec.size)
+    return MethodProvider(method, budget.store, trainer.seed, trainer.session, trainer.show, ranks_by_learner)
+
+
+def memory_name(memory: MemoryName) -> str:
+    """A memory as the command line names it."""
+    if isinstance(memory, Method):
+        return memory.name
+    return ",".join(map(str, memory)) if not isinstance(memory, str | Path) else str(memory)
+
+
+def label(memory: str) -> str:
+    """A memory's name as it goes into file names: that of the method, of its class, or of the first file."""
+    return memory.partition(":")[2] if is_reference(memory) else Path(memory.split(",")[0]).stem
+
+
+def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method:
+    """A method with the learner's network, then the defaults for small images, then the user's `name=value` settings.
+
+    Raises:
+        InputError: an unknown method or a bad value.
+    """
+    if not METHODS.knows(name):
+        hint = nearest(name, [*METHODS, NONE, JOINT])
+        raise InputError(f"unknown memory {name!r}: {hint} (or proxy-set files, separated by commas)")
+    method = get_method(name)
+    fields = method.model_fields
+    values = {"net": net} if "net" in fields else {}
+    values |= SMALL_DEFAULTS.get(name, {}) if size < SMALL else {}
+    return method(**values | {key: value for key, value in read_settings(choices).items() if key in fields})
+
+
+def check_settings(choices: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `InputError` for a setting that none of the named memories has."""
+    settings = read_settings(choices)
+    known = {field for name in names if settings and METHODS.knows(name) for field in get_method(name).model_fields}
+    for key in settings:
+        if key not in known:
+            hint = nearest(key, known) if known else f"{', '.join(names)} has none"
+            raise InputError(f"`memory_settings`: unknown setting {key!r}: {hint}")
+
+
+def read_settings(choices: Sequence[str]) -> dict[str, Any]:
+    """Settings as `name=value`, the values read as YAML.
+
+    Raises:
+        InputError: not of this form.
+    """
+    values = {}
+    for choice in choices:
+        key, sign, value = choice.partition("=")
+        try:
+            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            sign = ""
+        if not sign:
+            raise InputError(f"`memory_settings` are of the form name=value, got {choice!r}")
+    return values
+
+
+def first_of_each_class(data: ImageSet, classes: int, count: int) -> ImageSet:
+    """The first `count` images of each class of a set that is ordered by class and rank."""
+    rows = torch.arange(len(data)).view(classes, len(data) // classes)
+    return data[rows[:, :count].flatten()]

@@ -1,0 +1,130 @@
+"""What came out of a run over a stream: a value, and the files that hold it."""
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from continual.memory import Memory
+from continual.settings import JOINT
+from proxyset.errors import InputError
+from proxyset.files import write_atomic
+
+RESULTS = "results.json"
+
+
+class StreamResult(Mapping[str, Any]):
+    """What a run over a stream gave: everything that `results.json` holds, as a read-only mapping.
+
+    `DEFINITIONS` in `continual.metrics` says what each measure means. Accuracies are shares of 1.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy as plain values, such as JSON takes."""
+        return json.loads(json.dumps(self._values))
+
+    @property
+    def name(self) -> str:
+        """The memory, and whether answers were distilled."""
+        return self["memory"] + (" + KD" if self["kd"] else "")
+
+    @property
+    def tasks(self) -> list[str]:
+        return [task["name"] for task in self["stream"]["tasks"]]
+
+    @property
+    def matrix(self) -> list[list[float | None]]:
+        """a[i][j]: test accuracy on task j after stage i; None above the diagonal."""
+        return self["matrix"]
+
+    @property
+    def average(self) -> list[float]:
+        """After each stage the mean accuracy on the tasks seen so far."""
+        return self["average"]
+
+    @property
+    def forgetting(self) -> float:
+        """How much of the best accuracy on each earlier task was lost at the end; lower is better."""
+        return self["forgetting"]
+
+    def __repr__(self) -> str:
+        return (
+            f"StreamResult({self['stream']['name']}, {self.name}, seed {self['seed']}: average {_percent(self.average[-1])} "
+            f"after {len(self.tasks)} tasks, forgetting {_percent(self.forgetting)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The accuracy matrix as a table, for notebooks."""
+        head = "".join(f"<th>{html.escape(task)}</th>" for task in self.tasks)
+        rows = "".join(
+            f"<tr><th>after T{stage + 1}</th>{''.join(f'<td>{_percent(value)}</td>' for value in row)}</tr>"
+            for stage, row in enumerate(self.matrix)
+        )
+        table = f"<table><tr><th>test accuracy on</th>{head}</tr>{rows}</table>"
+        return f"<div>{html.escape(repr(self))}{table}</div>"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def write_results(folder: Path, result: StreamResult, memory: Memory | None = None) -> None:
+    """results.json, results.csv (a row per stage and task), matrix.png and, of a `memory`, memory.png."""
+    from continual.figures import save_matrix, save_memory
+
+    save_matrix(result, folder / "matrix.png")
+    if memory is not None and memory.kept and result["memory"] != JOINT:
+        save_memory(memory, folder / "memory.png")
+    write_atomic(folder / "results.csv", to_csv([result]))
+    write_atomic(folder / RESULTS, json.dumps(result.to_dict(), indent=1).encode())
+
+
+def read_results(folder: Path) -> list[StreamResult]:
+    """The result in a folder of `continual run`, or all of those in a folder of `continual compare`.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = [folder / RESULTS] if (folder / RESULTS).exists() else sorted(folder.glob(f"*/{RESULTS}"))
+    if not files:
+        raise InputError(f"no results in {str(folder)!r}: give the folder of a finished `continual run` or `compare`")
+    try:
+        results = [StreamResult(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the results in {str(folder)!r} ({error})") from None
+    return sorted(results, key=lambda result: (result["memory"], result["kd"], result["seed"]))
+
+
+def to_csv(results: Sequence[StreamResult]) -> bytes:
+    """Every accuracy of some results as CSV."""
+    import pandas as pd
+
+    rows = [
+        {
+            "memory": result["memory"],
+            "kd": result["kd"],
+            "seed": result["seed"],
+            "stage": stage + 1,
+            "task": task,
+            "images": result["test_images"][place],
+            "correct": result["correct"][stage][place],
+            "accuracy": result.matrix[stage][place],
+        }
+        for result in results
+        for stage in range(len(result.matrix))
+        for place, task in enumerate(result.tasks[: stage + 1])
+    ]
+    return pd.DataFrame(rows).to_csv(index=False).encode()

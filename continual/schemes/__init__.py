@@ -1,0 +1,1 @@
+"""How the tasks of a stream are learned one after another."""

@@ -1,0 +1,1 @@
+"""The proxy set: built, stored, exported."""

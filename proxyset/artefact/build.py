@@ -1,0 +1,168 @@
+"""From a dataset and a method to a proxy set with its provenance."""
+
+import datetime
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from proxyset import __version__
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.checkpoint import Checkpoint
+from proxyset.compute.memory import peak_memory
+from proxyset.compute.plan import Engine
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.errors import RunError
+from proxyset.methods.base import Context, Method, Problem
+from proxyset.methods.registry import get_method
+from proxyset.progress import Progress, shown
+from proxyset.seeds import make_generator
+
+
+@dataclass(frozen=True)
+class ProxySpec:
+    """Which proxy set is wanted. It may or may not exist yet."""
+
+    dataset: Dataset
+    method: Method
+    ipc: int
+    seed: int = 0
+
+    @cached_property
+    def problem(self) -> Problem:
+        return Problem(self.dataset.train, self.dataset.spec, self.ipc)
+
+    @property
+    def stem(self) -> str:
+        """Its file's name without suffix, where nothing else is asked for."""
+        method = self.method.name.replace(":", ".")
+        return f"{self.dataset.spec.name}-{method}-ipc{self.ipc}-seed{self.seed}"
+
+    def engine(self, session: Session) -> Engine:
+        """How the steps of this work will run.
+
+        Raises:
+            InputError: the method cannot do that with this dataset.
+        """
+        self.method.check(self.problem)
+        return session.plan(self.method.work(self.problem, session))
+
+    def identity(self, engine: Engine) -> dict[str, Any]:
+        """What determines its bits: a checkpoint of other work is refused, equal work may be used again."""
+        return {
+            "dataset": self.dataset.source | {"sha256": self.dataset.sha256, "images": len(self.dataset.train)},
+            "method": self.method.name,
+            "settings": self.method.resolved(self.problem),
+            "ipc": self.ipc,
+            "seed": self.seed,
+        } | engine.facts()
+
+
+def build(
+    dataset: Dataset,
+    method: Method | str,
+    ipc: int,
+    *,
+    seed: int = 0,
+    session: Session | None = None,
+    progress: Progress | bool | None = None,
+) -> ProxySet:
+    """Condense the training split of `dataset` to `ipc` images per class.
+
+    The same arguments on the same kind of device with the same number of threads give the same bits.
+
+    Args:
+        method: its settings, or its name.
+        session: where it runs (None: decided here).
+        progress: see `proxyset.progress.shown`.
+
+    Raises:
+        InputError: the method cannot do that with this dataset.
+        RunError: the work failed.
+    """
+    method = get_method(method)() if isinstance(method, str) else method
+    wanted = ProxySpec(dataset, method, ipc, seed)
+    session = session or Session()
+    engine = wanted.engine(session)
+    return _build(wanted, session, engine, shown(progress, wanted.stem), None)
+
+
+def build_file(
+    wanted: ProxySpec,
+    path: Path,
+    *,
+    session: Session | None = None,
+    progress: Progress | bool | None = None,
+    every: int = 10,
+    force: bool = False,
+) -> ProxySet:
+    """Build into the artefact `path`, going on where an earlier call for it was interrupted or killed.
+
+    The same call gives the same bits, whether or not the work was stopped in between.
+
+    Args:
+        every: iterations between two writes of the state, which lies beside the artefact until that is whole.
+        force: start over in place of going on.
+
+    Raises:
+        InputError: as `build`, or what an earlier call left is of other work.
+        RunError, KeyboardInterrupt: the last good state is kept.
+    """
+    session = session or Session()
+    engine = wanted.engine(session)
+    each = wanted.method.steps_per_iteration(wanted.problem)
+    checkpoint = Checkpoint(checkpoint_path(path), every * each, wanted.identity(engine))
+    if force:
+        checkpoint.remove()
+    try:
+        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint)
+    except RunError as error:
+        where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
+        raise RunError(f"{error}{where}") from None
+    except KeyboardInterrupt:
+        checkpoint.write()
+        raise KeyboardInterrupt(f"interrupted, {checkpoint.step} steps are kept") from None
+    proxy.save(path)
+    checkpoint.remove()
+    return proxy
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Where the state of an unfinished artefact is."""
+    return path.with_suffix(".checkpoint")
+
+
+def _build(
+    wanted: ProxySpec, session: Session, engine: Engine, progress: Progress, checkpoint: Checkpoint | None
+) -> ProxySet:
+    method = wanted.method
+    if wanted.dataset.train.targets is not None and not method.uses_targets:
+        session.say_once(f"the soft targets of {wanted.dataset.spec.name} are left out: {method.name} goes by labels")
+    identity = checkpoint.identity if checkpoint is not None else wanted.identity(engine)
+    clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
+    generator = make_generator(wanted.seed, "condense", method.name)
+    context = Context(generator, session, engine, progress, checkpoint)
+    data = method.condense(wanted.problem, context)
+    provenance = identity | {
+        "compile": "failed" if context.compile_failed() else engine.facts()["compile"],
+        "device": _device_name(engine.device),
+        "threads": torch.get_num_threads(),
+        "seconds": round(clock.elapsed(), 3),
+        "peak_memory_bytes": peak_memory(engine.device),
+        "versions": {
+            "proxyset": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "scores": [],
+    }
+    return ProxySet(data, wanted.dataset.spec, provenance)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

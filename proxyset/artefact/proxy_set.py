@@ -1,0 +1,140 @@
+"""The artefact: a proxy set and where it came from, in one .safetensors file."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from proxyset.data.images import ImageSet
+from proxyset.data.picture import as_html, tile
+from proxyset.data.spec import DatasetSpec, to_pixels
+from proxyset.errors import InputError
+from proxyset.files import write_atomic
+
+FORMAT = 2  # 1: without soft targets
+TENSORS = ("images", "labels", "targets")
+
+
+@dataclass(frozen=True)
+class ProxySet:
+    """A few images per class that stand in for a whole training set.
+
+    Attributes:
+        data: float32 images N×C×H×W in the normalised space of `spec`, labels and, where the method gives them, soft
+            targets. Ordered by class and within a class by rank, so that the first k of each class are the method's
+            best k where it ranks them.
+        spec: the description of the dataset it stands for.
+        provenance: dataset and its content hash, method and every setting, seed, versions, device, seconds, scores.
+    """
+
+    data: ImageSet
+    spec: DatasetSpec
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write to `path` whole or not at all.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        tensors = {name: tensor.contiguous() for name, tensor in self._tensors().items()}
+        spec = {name: getattr(self.spec, name) for name in DatasetSpec.__dataclass_fields__}
+        header = json.dumps({"format": self._format(), "spec": spec, "provenance": self.provenance})
+        metadata = {"proxyset": header, "sha256": _digest(self.data, header)}
+        write_atomic(Path(path), safetensors.torch.save(tensors, metadata=metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ProxySet":
+        """Read an artefact and check that it is whole and unchanged.
+
+        Raises:
+            InputError: no such file, not a proxy set, written by a newer version, truncated or changed.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"no proxy set at {str(path)!r}: no such file")
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InputError(f"{str(path)!r} is not a whole .safetensors file ({error})") from None
+        if "proxyset" not in metadata or set(tensors) - {"targets"} != {"images", "labels"}:
+            raise InputError(f"{str(path)!r} is a .safetensors file but not a proxy set")
+        try:
+            header = json.loads(metadata["proxyset"])
+            if header["format"] > FORMAT:
+                raise InputError(
+                    f"{str(path)!r} has format {header['format']}, this version reads up to {FORMAT}: upgrade proxyset"
+                )
+            data = ImageSet(*(tensors.get(name) for name in TENSORS))  # type: ignore[arg-type]
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header["spec"].items()}
+            spec = DatasetSpec(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{str(path)!r} has a damaged header ({error})") from None
+        if metadata.get("sha256") != _digest(data, metadata["proxyset"]):
+            raise InputError(f"{str(path)!r} was changed after it was written: its content hash does not match")
+        return cls(data, spec, header["provenance"])
+
+    def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
+        """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
+
+        def protocol(score: dict[str, Any]) -> tuple[Any, ...]:
+            return score["net"], score["seed"], score["protocol"]
+
+        new = [protocol(score) for score in scores]
+        kept = [score for score in self.provenance.get("scores", []) if protocol(score) not in new]
+        return replace(self, provenance=self.provenance | {"scores": kept + scores})
+
+    @property
+    def ipc(self) -> int:
+        return len(self.data) // self.spec.classes
+
+    def __repr__(self) -> str:
+        facts = self.provenance
+        made = f"{facts.get('method', 'unknown method')}, {self.ipc} per class"
+        soft = ", soft targets" if self.data.targets is not None else ""
+        shape = f"{self.spec.channels}×{self.spec.size}×{self.spec.size}"
+        return f"ProxySet({self.spec.name}: {made}{soft}, {len(self.data)} images {shape})"
+
+    def _repr_html_(self) -> str:
+        """Its description and its images, for notebooks."""
+        pixels = to_pixels(self.data.images, self.spec)
+        return as_html(repr(self), tile(pixels, self.spec.classes, across=self.ipc < self.spec.classes <= 20))
+
+    def _format(self) -> int:
+        """The oldest format that holds it, so that older versions read what they can."""
+        return 1 if self.data.targets is None else FORMAT
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {name: getattr(self.data, name) for name in TENSORS}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _digest(data: ImageSet, header: str) -> str:
+    return hashlib.sha256(f"{data.sha256()} {header}".encode()).hexdigest()
+
+
+class ProxyDataset(torch.utils.data.Dataset[tuple[torch.Tensor, Any]]):
+    """A proxy set as a torch `Dataset`, for data loaders and other libraries.
+
+    Gives (normalised image C×H×W, label), or (image, probabilities) where the set has soft targets and `soft` is true.
+    `targets` holds the labels, as torchvision's datasets have it.
+    """
+
+    def __init__(self, proxy: ProxySet, soft: bool = True) -> None:
+        self.proxy = proxy
+        self.targets = proxy.data.labels.tolist()
+        self._answers = proxy.data.targets if soft else None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        answer = self.targets[index] if self._answers is None else self._answers[index]
+        return self.proxy.data.images[index], answer

@@ -1,0 +1,242 @@
+"""An ordered map over jobs: in this process, or in reused workers of Ray on this machine or on a cluster.
+
+The only file of `proxyset` that imports ray, and only inside functions.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from proxyset.compute.ray_environment import prepare_ray
+from proxyset.errors import InputError, RunError
+from proxyset.registry import describe
+
+J = TypeVar("J")
+R = TypeVar("R")
+Worker = Callable[[J], R]
+MakeWorker = Callable[[], Callable[[J], R]]
+"""Makes what does the jobs, once in every process that works; must be picklable."""
+
+OBJECT_STORE = 128 * 2**20  # bytes, besides large data that workers share
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where jobs run.
+
+    Attributes:
+        workers: jobs at once. 1 without an address: in this process, one after another. None: as many as fit.
+        address: a running Ray cluster: `auto`, or host:port.
+        cpus: cores, and torch threads, of a worker.
+        gpus: share of a GPU that a worker gets.
+        retries: how often a job is started again after its worker died.
+        object_store: bytes for what workers share on this machine.
+    """
+
+    workers: int | None = 1
+    address: str | None = None
+    cpus: int = 1
+    gpus: float = 0.0
+    retries: int = 2
+    object_store: int = OBJECT_STORE
+
+    @property
+    def in_process(self) -> bool:
+        return self.workers == 1 and self.address is None
+
+
+def run_jobs(
+    make_worker: "MakeWorker[J, R]",
+    jobs: Sequence[J],
+    pool: Pool,
+    on_result: Callable[[int, R], None] | None = None,
+) -> list[R]:
+    """Do all jobs and return their results in the order of the jobs.
+
+    Args:
+        make_worker: gives the function that does a job; called once in every process that works.
+        on_result: called in this process with the number of a job and its result, as they come.
+
+    Raises:
+        InputError, RunError: as the jobs raise them; RunError also where a job's worker died once more than
+            `pool.retries`, or a job raised anything else in a worker.
+    """
+    tell = on_result or (lambda number, result: None)
+    if not pool.in_process:
+        return _Dispatcher(make_worker, jobs, pool, tell).run()
+    results = []
+    worker = make_worker()
+    for number, job in enumerate(jobs):
+        results.append(worker(job))
+        tell(number, results[-1])
+    return results
+
+
+class _Actor(Generic[J, R]):
+    """What runs in a worker process. The worker is made with the first job, so that its errors are that job's."""
+
+    def __init__(self, make_worker: "MakeWorker[J, R]", threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.make_worker = make_worker
+        self.worker: Callable[[J], R] | None = None
+
+    def run(self, job: J) -> R:
+        if self.worker is None:
+            self.worker = self.make_worker()
+        return self.worker(job)
+
+
+@dataclass
+class _Dispatcher(Generic[J, R]):
+    """Hands jobs to Ray actors, and replaces those that die."""
+
+    make_worker: "MakeWorker[J, R]"
+    jobs: Sequence[J]
+    pool: Pool
+    tell: Callable[[int, R], None]
+    deaths: "Counter[int]" = field(default_factory=Counter)
+
+    def run(self) -> list[R]:
+        results: dict[int, R] = {}
+        with ray_running(self.pool):
+            import ray
+
+            check_resources(self.pool)
+            shared = ray.put(self.make_worker)
+            waiting = deque(range(len(self.jobs)))
+            idle = [self._actor(shared) for _ in range(min(len(self.jobs), workers_that_fit(self.pool)))]
+            running: dict[Any, tuple[int, Any]] = {}
+            while waiting or running:
+                while waiting and idle:
+                    number, actor = waiting.popleft(), idle.pop()
+                    running[actor.run.remote(self.jobs[number])] = number, actor
+                (ready,), _ = ray.wait(list(running), num_returns=1)
+                number, actor = running.pop(ready)
+                try:
+                    results[number] = ray.get(ready)
+                except ray.exceptions.RayTaskError as error:
+                    raise _as_ours(error.cause) from None
+                except ray.exceptions.RayError:  # the worker, or its machine, is gone
+                    self._count_death(number)
+                    waiting.appendleft(number)
+                    actor = self._actor(shared)
+                else:
+                    self.tell(number, results[number])
+                idle.append(actor)
+        return [results[number] for number in range(len(self.jobs))]
+
+    def _actor(self, shared: Any) -> Any:
+        import ray
+
+        options = {"num_cpus": self.pool.cpus, "num_gpus": self.pool.gpus}
+        return ray.remote(**options)(_Actor).remote(shared, self.pool.cpus)
+
+    def _count_death(self, number: int) -> None:
+        self.deaths[number] += 1
+        if self.deaths[number] > self.pool.retries:
+            raise RunError(
+                f"job {number + 1} of {len(self.jobs)}: its worker died {self.deaths[number]} times "
+                "(out of memory, killed, or its machine went away); with `workers=1` it runs in this process"
+            )
+
+
+def _as_ours(cause: Any) -> Exception:
+    """What a job raised in a worker, as an error that this process can show."""
+    if isinstance(cause, InputError | RunError):
+        return cause
+    return RunError(f"a job failed: {describe(cause)}; with `workers=1` it runs in this process and shows more")
+
+
+def workers_that_fit(pool: Pool) -> int:
+    """How many workers of the pool run at once on the Ray that runs now."""
+    import ray
+
+    resources = ray.cluster_resources()
+    fit = int(resources.get("CPU", 1) // pool.cpus)
+    if pool.gpus:
+        fit = min(fit, int(resources.get("GPU", 0) / pool.gpus + 1e-6))
+    return max(1, fit if pool.workers is None else min(fit, pool.workers))
+
+
+@contextlib.contextmanager
+def ray_running(pool: Pool) -> Iterator[None]:
+    """Ray as the pool says; one that already runs in this process is used and left running.
+
+    Raises:
+        InputError: no cluster at the address.
+    """
+    prepare_ray(local=pool.address is None)
+    import ray
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is reported as a result
+    if ray.is_initialized():
+        yield
+        return
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        _start_ray(pool)
+    except ConnectionError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no Ray cluster at `address={pool.address}`: {reason}") from None
+    try:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces it; the command saves and says how to go on
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(pool: Pool) -> None:
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    # workers import a user's modules by name, which lie in the working folder
+    path = os.pathsep.join(dict.fromkeys([str(Path.cwd()), *filter(None, sys.path)]))
+    if pool.address is not None:
+        ray.init(pool.address, **quiet)
+        return
+    cpus = None if pool.workers is None else pool.workers * pool.cpus
+    # "local", because without an address Ray would join whatever else runs on this machine
+    ray.init(
+        "local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=pool.object_store,
+        runtime_env={"env_vars": {"PYTHONPATH": path}},
+        **quiet,
+    )
+
+
+def check_resources(pool: Pool) -> None:
+    """Refuse what would wait for ever: a worker that no machine has room for.
+
+    Raises:
+        InputError: no machine has it.
+    """
+    import ray
+
+    needs = {"CPU": float(pool.cpus), "GPU": pool.gpus}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0.0) >= need for name, need in needs.items()) for node in nodes):
+        here = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
+        asked = f"{needs['CPU']:g} CPU and {needs['GPU']:g} GPU"
+        raise InputError(f"a worker needs {asked}, but no machine has that (there is: {here})")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(device: torch.device) -> int:
+    """One on two cores or fewer and on a GPU, otherwise one per core but one."""
+    return cores() - 1 if cores() > 2 and device.type == "cpu" else 1

@@ -1,0 +1,51 @@
+"""Images as one picture: a sheet with a row per class, as PNG or in HTML."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+MAX_COLUMNS = 50
+
+
+def tile(pixels: Tensor, classes: int, across: bool = False) -> Tensor:
+    """uint8 images ordered by class, N×C×H×W, to one picture H'×W'(×3) with white lines between.
+
+    Each class is a row of at most 50 images, or a column if `across`.
+    """
+    rows = pixels.split(len(pixels) // classes)
+    return sheet([row[:MAX_COLUMNS] for row in rows], across)
+
+
+def sheet(rows: Sequence[Tensor], across: bool = False) -> Tensor:
+    """Rows (columns if `across`) of uint8 images, each count×C×H×W, to one picture H'×W'(×3), white lines between."""
+    channels, size = rows[0].shape[1:3]
+    longest = max(map(len, rows))
+    grid = torch.full((len(rows), longest, channels, size, size), 255, dtype=torch.uint8)
+    for number, row in enumerate(rows):
+        grid[number, : len(row)] = row
+    grid = grid.transpose(0, 1) if across else grid
+    down, wide = grid.shape[:2]
+    picture = torch.full((down, size + 1, wide, size + 1, channels), 255, dtype=torch.uint8)
+    picture[:, :size, :, :size] = grid.permute(0, 3, 1, 4, 2)
+    return picture.view(down * (size + 1), wide * (size + 1), channels).squeeze(-1)
+
+
+def png(picture: Tensor) -> bytes:
+    """A uint8 picture, H×W or H×W×3, as PNG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture.contiguous().numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def as_html(words: str, picture: Tensor, least: int = 480) -> str:
+    """A line of text and a picture under it, at least `least` pixels wide, for notebooks."""
+    zoom = max(1, round(least / picture.shape[1]))
+    image = base64.b64encode(png(picture)).decode()
+    style = f"width:{picture.shape[1] * zoom}px;image-rendering:pixelated"
+    return f'<div>{html.escape(words)}<br><img style="{style}" src="data:image/png;base64,{image}"></div>'

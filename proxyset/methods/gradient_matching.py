@@ -1,0 +1,174 @@
+"""Gradient matching, step by step: Algorithm 1 of DSA (Zhao & Bilen, ICML 2021); without augmentation, DC's.
+
+`dsa.py` holds the hyper-parameters.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from proxyset.checkpoint import State
+from proxyset.compute.gradients import Gradients
+from proxyset.data import augment
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import normalise
+from proxyset.methods.base import Context, Problem
+from proxyset.methods.distances import DISTANCES
+from proxyset.methods.dsa import DC, Mode
+from proxyset.nets.build import build_net
+from proxyset.nets.classifier import batch_norms, has_batch_norm
+from proxyset.seeds import sample
+from proxyset.train.fit import fit
+from proxyset.train.recipe import Recipe
+
+BATCH_NORM_IMAGES = 16  # real images per class from which BatchNorm statistics are taken before each inner step
+
+
+class GradientMatching:
+    """The state of one condensation: synthetic images S, their momentum, and the current network θ."""
+
+    def __init__(self, method: DC, problem: Problem, context: Context) -> None:
+        self.method, self.spec = method, problem.spec
+        self.generator, self.device = context.generator, context.engine.device
+        self.real = context.engine.place(problem.real)
+        self.classes = problem.classes
+        self.operations = augment.operations(method.augment, self.spec.flip)
+        self.lr = method.image_lr()
+        self.inner_steps, self.net_epochs = method.schedule(problem.ipc)
+        self.labels = problem.labels.to(self.device)
+        self.images = self._initial_images(problem.ipc).to(self.device)
+        self.velocity = torch.zeros_like(self.images)
+        self.places = torch.arange(len(self.images), device=self.device).view(self.spec.classes, problem.ipc)
+        self.net: nn.Module | None = None
+        self.gradients: Gradients = context.gradients(method.net, self.spec, condensing=True)
+        self.recipe = self._network_recipe()
+
+    def step(self, number: int) -> float:
+        """Algorithm 1 at k = number // T, t = number % T; returns the mean distance per class."""
+        t = number % self.inner_steps
+        if t == 0:
+            self.new_network()  # θ_0 ~ P_θ0
+        loss = self.update_images()  # S_c ← sgd(D(∇L^S, ∇L^T)) for every class
+        if loss < float("inf") and t < self.inner_steps - 1:  # the last update of θ would be thrown away
+            self.update_network(self.net_epochs)  # θ_{t+1} ← sgd(L(θ_t, A(S)))
+        return loss
+
+    def _initial_images(self, ipc: int) -> Tensor:
+        if self.method.init == "noise":
+            shape = (self.spec.classes * ipc, self.spec.channels, self.spec.size, self.spec.size)
+            return torch.randn(shape, generator=self.generator)
+        picked = torch.cat([self._sample(index, ipc) for index in self.classes])
+        return normalise(self.real.images[picked.to(self.real.images.device)], self.spec)
+
+    def _sample(self, index: Tensor, count: int) -> Tensor:
+        """`count` of the positions without replacement, or all of them where there are fewer."""
+        if len(index) <= count:
+            return index
+        return index[sample(len(index), count, self.generator).to(index.device)]
+
+    def _real_images(self, index: Tensor) -> Tensor:
+        return self.real.images[index.to(self.real.images.device)].to(self.device)
+
+    def new_network(self) -> None:
+        self.net = build_net(
+            self.method.net, **self.spec.shape, generator=self.generator, device=self.device, condensing=True
+        )
+
+    def update_images(self) -> float:
+        """One step of SGD with momentum on the images of every class; returns the mean distance per class.
+
+        The images stay as they were, and the distance is NaN or infinite, where the step is not finite.
+        """
+        self._freeze_batch_norm()
+        gradient = torch.zeros_like(self.images)
+        loss = torch.zeros((), device=self.device)
+        for label in range(self.spec.classes):
+            distance, picked, image_gradient = self.match_class(label)
+            gradient[picked] = image_gradient
+            loss += distance
+        mean = loss.item() / self.spec.classes
+        velocity = self.method.momentum_img * self.velocity + gradient
+        images = self.images - self.lr * velocity
+        if not images.isfinite().all():  # a finite loss can still come with a step that overflows
+            return float("nan")
+        if mean < float("inf"):
+            self.velocity, self.images = velocity, images
+        return mean
+
+    def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
+        """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
+        assert self.net is not None
+        method = self.method
+        real = normalise(self._real_images(self._sample(self.classes[label], method.batch_real)), self.spec)
+        real_labels = torch.full((len(real),), label, device=self.device)
+        picked = self._sample(self.places[label], method.batch_synthetic)
+        synthetic = self.images[picked].requires_grad_()
+
+        shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
+        real = self._augmented(real, method.augment_real, shared)
+        augmented = self._augmented(synthetic, method.augment_synthetic, shared)
+        matched = method.distance == "layerwise"  # which leaves out biases and norm affines
+        real_gradients = self.gradients.of_weights(self.net, real, real_labels, matched=matched)
+        distance, gradient = self.gradients.match(
+            self.net, real_gradients, augmented, self.labels[picked], DISTANCES[method.distance]
+        )
+        (image_gradient,) = torch.autograd.grad(augmented, synthetic, gradient)  # back through the augmentation
+        return distance, picked, image_gradient
+
+    def _siamese(self) -> bool:
+        return "siamese" in (self.method.augment_real, self.method.augment_synthetic)
+
+    def _augmented(self, images: Tensor, mode: Mode, shared: augment.Transform | None) -> Tensor:
+        if mode == "none":
+            return images
+        if mode == "independent":
+            shared = augment.draw(self.operations, self.generator, len(images))
+        return augment.apply(shared, images)
+
+    @torch.no_grad()
+    def _freeze_batch_norm(self) -> None:
+        """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
+        assert self.net is not None
+        if not has_batch_norm(self.net):
+            return
+        index = torch.cat([self._sample(index, BATCH_NORM_IMAGES) for index in self.classes])
+        self.net.train()
+        self.net(normalise(self._real_images(index), self.spec))
+        for module in batch_norms(self.net):
+            module.eval()
+
+    def update_network(self, epochs: int) -> None:
+        """Train θ on the synthetic set, augmented in the ordinary way (each image by its own draw)."""
+        assert self.net is not None
+        data = ImageSet(self.images, self.labels)
+        recipe = self.recipe.model_copy(update={"epochs": epochs})
+        if epochs:
+            fit(self.net, data, self.spec, recipe, generator=self.generator, gradients=self.gradients)
+
+    def _network_recipe(self) -> Recipe:
+        """Plain SGD, as in the authors' code: no momentum, no weight decay, one learning rate."""
+        method = self.method
+        return Recipe(
+            epochs=max(1, self.net_epochs),
+            lr=method.lr_net,
+            momentum=0.0,
+            weight_decay=0.0,
+            schedule="constant",
+            batch_size=method.batch_net,
+            augment=method.augment if method.augment_net else "none",
+        )
+
+    def result(self) -> ImageSet:
+        return ImageSet(self.images.cpu(), self.labels.cpu())
+
+    def state(self) -> State:
+        assert self.net is not None
+        network = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        images = {"images": self.images, "velocity": self.velocity}
+        return images | network | {"generator": self.generator.get_state()}
+
+    def set_state(self, saved: State) -> None:
+        self.new_network()
+        assert self.net is not None
+        self.net.load_state_dict({name: saved[f"net.{name}"] for name in self.net.state_dict()})
+        self.images, self.velocity = saved["images"].to(self.device), saved["velocity"].to(self.device)
+        self.generator.set_state(saved["generator"])

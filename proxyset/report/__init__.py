@@ -1,0 +1,1 @@
+"""Figures and tables of proxy sets and their scores."""

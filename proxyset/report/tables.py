@@ -1,0 +1,57 @@
+"""Tables for the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.progress import duration
+from proxyset.train.evaluate import Score
+
+
+def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
+    """The rows of `score_all` as a table on stderr: a row per training set, a column per network."""
+    table = Table(title="test accuracy %, mean ± std over networks (n)")
+    table.add_column("training set")
+    for net in nets:
+        table.add_column(net, justify="right")
+    table.add_column("time", justify="right")
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    files = list(dict.fromkeys(row["name"] for row in rows if row["file"]))
+    for name in names:
+        scores = [row for row in rows if row["name"] == name]
+        cells = (_cell(row["accuracies"]) for row in scores)
+        table.add_row(name, *cells, duration(sum(row["seconds"] for row in scores)))
+    if len(files) > 1:
+        pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
+        table.add_row(f"all {len(files)} sets", *(_cell(accuracies) for accuracies in pooled), "")
+    Console(stderr=True).print(table)
+
+
+def _cell(accuracies: Sequence[float]) -> str:
+    return f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} ({len(accuracies)})"
+
+
+def print_provenance(proxy: ProxySet) -> None:
+    """What a proxy set is and how it scored, on stdout."""
+    table = Table(show_header=False)
+    spec, facts = proxy.spec, proxy.provenance
+    table.add_row("images", f"{len(proxy.data)} ({proxy.ipc} per class), {spec.channels}×{spec.size}×{spec.size}")
+    if proxy.data.targets is not None:
+        certain = proxy.data.targets.max(1).values.mean().item()
+        agree = (proxy.data.targets.argmax(1) == proxy.data.labels).float().mean().item()
+        table.add_row("soft targets", f"highest {certain:.2f} on average; {agree:.0%} have it at the image's class")
+    table.add_row("classes", ", ".join(spec.class_names))
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        if name != "scores":
+            table.add_row(name, str(value))
+    for result in facts.get("scores", []):
+        epochs = result["protocol"]["epochs"]
+        score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
+        table.add_row("score", f"{score.net}, {epochs} epochs: {_cell(score.accuracies)}, {duration(score.seconds)}")
+    Console().print(table)

@@ -1,0 +1,192 @@
+"""One search from what was asked to its rows: choose, build, train."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from proxyset.compute.parallel import run_jobs
+from proxyset.compute.ray_environment import prepare_ray
+from proxyset.data.augment import operations
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from proxyset.progress import Progress, ProgressLine, duration, shown
+from search.folder import PLAN, SOURCES, RunFolder
+from search.jobs import estimate, stages
+from search.placement import Placement
+from search.scores import mean_scores
+from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill
+from search.sources.make import make_sources
+from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
+from search.sources.trained import TEST, TRAIN
+from search.space import Candidate, Space, choose
+from search.trial import Job, Row, TrialContext, Workbench, pack
+
+
+@dataclass(frozen=True)
+class Display:
+    """What somebody sees of a search while it runs.
+
+    Attributes:
+        progress: as for `proxyset.progress.shown`.
+        say: is given a line of text at a time.
+    """
+
+    progress: Progress | bool | None
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything that a search is made of, checked; nothing is built or trained yet.
+
+    Attributes:
+        settings: with nothing left open.
+    """
+
+    dataset: Dataset
+    candidates: Sequence[Candidate]
+    plan: SourcePlan
+    settings: RankingSettings
+    placement: Placement
+    display: Display
+
+    def build_in(self, folder: Path) -> "Search":
+        """The same search, with the proxy sets that are missing built in `folder`."""
+        proxies = [
+            replace(one, path=folder / one.path.name) if one.missing and one.path is not None else one
+            for one in self.plan.proxies
+        ]
+        return replace(self, plan=replace(self.plan, proxies=tuple(proxies)))
+
+
+def prepare(
+    dataset: Dataset,
+    proxies: Proxies,
+    space: Space,
+    settings: RankingSettings,
+    placement: Placement,
+    display: Display,
+) -> Search:
+    """Check what was asked, and fill in what was left open.
+
+    Raises:
+        InputError: something that cannot work.
+    """
+    if not len(dataset.test):
+        raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
+    source = str(dataset.source.get("source", ""))
+    settings = fill(settings, source)
+    operations(settings.augment, dataset.spec.flip)  # refuses what it does not know
+    space = fill(space, source) if isinstance(space, SpaceChoice) else space
+    candidates = choose(space, dataset.spec, settings.seed, display.say)
+    plan = plan_sources(proxies, dataset, settings, placement.session)
+    return Search(dataset, candidates, plan, settings, placement, display)
+
+
+def carry_out(search: Search, folder: RunFolder, config: dict[str, Any]) -> None:
+    """Build the proxy sets that are missing and run every trial that has no row in the folder yet.
+
+    Args:
+        config: what the folder keeps of the settings; a run that goes on must have the same.
+
+    Raises:
+        InputError: the folder's run has other settings, data or proxy sets.
+    """
+    folder.begin(config, MAY_CHANGE)
+    names = [candidate.name for candidate in search.candidates]
+    folder.write_once(PLAN, {"data": search.dataset.sha256, "names": names}, "the data or the space")
+    _warn_of_threads(search, folder.drop_torn_row())
+    context = _context(search, folder)
+    for candidate in search.candidates:
+        Workbench(context, search.placement.session).check_memory(candidate)
+    for jobs in stages(context):
+        _run(jobs(mean_scores(folder.rows(), names)), context, search, folder)
+
+
+def _context(search: Search, folder: RunFolder) -> TrialContext:
+    """What the trials share; proxy sets are built for it."""
+    dataset, session, display = search.dataset, search.placement.session, search.display
+    announce(search.plan.proxies, session, display.say)
+    proxies = []
+    for plan in search.plan.proxies:
+        missing, line = plan.missing, shown(display.progress, plan.name)
+        with _closing(line):
+            proxies.append(obtain(plan, dataset, session, line))
+        if missing:
+            display.say(f"{plan.path}: built in {duration(proxies[-1].provenance['seconds'])}")
+    sources = make_sources(search.plan, proxies, dataset, search.settings)
+    folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
+    sets = {plan.name: pack(proxy.data) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
+    sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
+    by_name = {candidate.name: candidate for candidate in search.candidates}
+    return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
+
+
+def _warn_of_threads(search: Search, rows: Sequence[Row]) -> None:
+    """Say it where trials will run with another number of threads than those that are done."""
+    before = {row["threads"] for row in rows if row.get("threads")} - {search.placement.threads}
+    if before:
+        search.display.say(
+            f"trials ran with {', '.join(map(str, sorted(before)))} threads before, and do with "
+            f"{search.placement.threads} now: bits can differ from those of an uninterrupted run"
+        )
+
+
+def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: RunFolder) -> None:
+    """Run the trials that have no row yet, here or with Ray."""
+    placement, say = search.placement, search.display.say
+    left = folder.unfinished(jobs)
+    if not left:
+        return
+    if len(left) < len(jobs):
+        say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
+    if placement.pool.address is None:
+        seconds = duration(estimate(left, context, placement))
+        say(f"{len(left)} trials on {placement.compute.device}, {placement.at_once} at once, estimated: {seconds}")
+    keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
+    with _closing(keeper.line):
+        if placement.here:
+            bench = Workbench(context, placement.session)
+            run_jobs(
+                lambda: bench.run, left, placement.pool, lambda number, row: keeper(row, int(number + 1 < len(left)))
+            )
+        else:
+            prepare_ray(local=placement.pool.address is None)
+            from search.tune import run_trials
+
+            run_trials(left, context, placement, keeper)
+
+
+@contextlib.contextmanager
+def _closing(line: Progress) -> Iterator[None]:
+    """End the line of progress, whatever happens, so that what is printed next starts on its own."""
+    try:
+        yield
+    finally:
+        if isinstance(line, ProgressLine):
+            line.close()
+
+
+class Keeper:
+    """Keeps each row as it comes, and shows how far the trials are."""
+
+    def __init__(self, folder: RunFolder, total: int, line: Progress) -> None:
+        self.folder, self.total, self.line = folder, total, line
+        self.done = 0
+        self.best: tuple[float, str] | None = None
+
+    def __call__(self, row: Row, running: int) -> None:
+        """
+        Args:
+            running: trials that still run.
+        """
+        self.folder.append(row)
+        self.done += 1
+        if row["accuracy"] is not None and (self.best is None or row["accuracy"] > self.best[0]):
+            self.best = (row["accuracy"], f"{row['name']} by {row['source']}")
+        if isinstance(self.line, ProgressLine):
+            best = f", best {100 * self.best[0]:.1f} % {self.best[1]}" if self.best else ""
+            self.line.title = f"trials ({running} running{best})"
+        self.line(self.done, self.total)

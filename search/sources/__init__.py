@@ -1,0 +1,1 @@
+"""Where a ranking comes from: one class per kind of source."""

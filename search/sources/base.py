@@ -1,0 +1,86 @@
+"""What every source of a ranking is: it scores an architecture, and says what that costs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from search.settings import RankingSettings
+
+if TYPE_CHECKING:
+    from search.space import Candidate
+    from search.trial import Workbench
+
+Order = Callable[[torch.Generator], Iterable[Tensor]]
+"""Draws the positions of each minibatch of one epoch."""
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """Where a ranking comes from. Sources travel to the workers: they hold facts, and the images stay in the context.
+
+    Attributes:
+        name: as in the tables.
+        images: how many images somebody must keep to rank with it.
+        seconds: what preparing it took, besides the trials.
+    """
+
+    name: str
+    images: int = 0
+    seconds: float = 0.0
+
+    free: ClassVar[bool] = False
+    """Whether it trains nothing, so that ranking with it costs next to nothing."""
+    repeats: ClassVar[bool] = True
+    """Whether another repeat can give another score."""
+
+    @abstractmethod
+    def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
+        """What this source ranks the architecture by: higher is better. Random choices come from `generator`."""
+
+    @abstractmethod
+    def images_trained(self, settings: RankingSettings) -> int:
+        """How many images one trial trains on in all, epochs counted: what it costs."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps of it, by which it is recognised when the run goes on."""
+        return asdict(self) | {"kind": type(self).__name__, "free": self.free}
+
+
+class Free(Source):
+    """A source that trains nothing."""
+
+    free = True
+
+    def images_trained(self, settings: RankingSettings) -> int:
+        return 0
+
+
+class Trained(Source):
+    """A source that trains the architecture on some images, and scores it by its accuracy on the test split."""
+
+    @property
+    @abstractmethod
+    def data(self) -> str:
+        """The set that it trains on, as the context names it."""
+
+    @abstractmethod
+    def epochs(self, settings: RankingSettings) -> int:
+        """For how many epochs."""
+
+    def images_per_epoch(self) -> int:
+        """How many images an epoch takes."""
+        return self.images
+
+    def order(self) -> Order | None:
+        """The minibatches of an epoch (None: every image once, shuffled)."""
+        return None
+
+    def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
+        return bench.accuracy(bench.train(candidate, self, generator))
+
+    def images_trained(self, settings: RankingSettings) -> int:
+        return self.epochs(settings) * self.images_per_epoch()

@@ -1,0 +1,168 @@
+"""From what a user names as proxies to proxy sets: files, objects, and sets that are built if they do not exist yet."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.store import load_or_build, store_path
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError, nearest
+from proxyset.files import check_writable
+from proxyset.methods.base import Method
+from proxyset.methods.registry import METHODS, get_method
+from proxyset.progress import Progress, duration
+from search.settings import RankingSettings
+from search.sources.trained import AGAIN, EARLY, TEST, TRAIN, TRUTH
+
+STORE = Path("proxysets")
+SUFFIX = ".safetensors"
+RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, "params", "jacobian")
+
+ProxyLike = str | Path | Method | ProxySet
+Proxies = Sequence[ProxyLike] | Mapping[str, ProxyLike]
+"""Methods (a name, `package.module:Class`, or a method with its settings), proxy sets (a file, or an object), and the
+words early-stop and whole; as a mapping, with the names that the tables should have."""
+
+
+@dataclass(frozen=True)
+class PlannedProxy:
+    """A proxy set that a ranking needs.
+
+    Attributes:
+        name: as in the tables.
+        path: where it lies, or will lie (None: it is only in memory).
+        wanted: what to build where the file is absent (None: a user's set).
+        given: the set, where it was given as an object.
+    """
+
+    name: str
+    path: Path | None = None
+    wanted: ProxySpec | None = None
+    given: ProxySet | None = None
+
+    @property
+    def missing(self) -> bool:
+        return self.path is not None and not self.path.exists()
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What the rankings will come from, before anything is built.
+
+    Attributes:
+        early_stop: also train on the whole set for as many updates as on a proxy set.
+        again: also train on the whole set a second time, for the noise ceiling.
+    """
+
+    proxies: tuple[PlannedProxy, ...]
+    early_stop: bool = False
+    again: bool = False
+
+
+def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session) -> SourcePlan:
+    """What `proxies` means, in order.
+
+    Raises:
+        InputError: nothing is named, or something unknown or twice; settings that no method can work with; a missing
+            set where `settings.build` is off.
+    """
+    named = list(proxies.items()) if isinstance(proxies, Mapping) else [("", proxy) for proxy in proxies]
+    words = [proxy for _, proxy in named if proxy in (EARLY, TRUTH)]
+    planned = [_plan(name, proxy, dataset, settings, session) for name, proxy in named if proxy not in (EARLY, TRUTH)]
+    names = [*words, *(one.name for one in planned)]
+    if not names:
+        raise InputError("`proxy` names at least one source of a ranking, such as dsa")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{repeated!r} is among the proxies twice")
+    _check_build(planned, settings)
+    return SourcePlan(tuple(planned), EARLY in words, TRUTH in words)
+
+
+def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
+    if isinstance(proxy, ProxySet):
+        plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=proxy)
+    elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
+        if not Path(proxy).is_file():
+            raise InputError(f"no proxy set at {str(proxy)!r}: no such file")
+        plan = PlannedProxy(name or Path(proxy).stem, Path(proxy))
+    else:
+        method = _method(proxy, settings) if isinstance(proxy, str) else proxy
+        wanted = ProxySpec(dataset, method, settings.ipc, settings.seed)
+        method.check(wanted.problem)
+        plan = PlannedProxy(name or method.name, store_path(wanted, session, STORE), wanted)
+    if plan.name in RESERVED:
+        raise InputError(f"a proxy cannot be called {plan.name!r}, which has a meaning here: give it another name")
+    return plan
+
+
+def _method(name: str, settings: RankingSettings) -> Method:
+    """The method of that name, with the settings that a search has for methods."""
+    if not METHODS.knows(name):
+        known = [*METHODS, EARLY, TRUTH]
+        raise InputError(
+            f"unknown proxy {name!r}: {nearest(name, known)} (or a {SUFFIX} file, or package.module:Class)"
+        )
+    method = get_method(name)
+    values = {"iterations": settings.iterations, "net": settings.condense_net}
+    return method(**{key: value for key, value in values.items() if key in method.model_fields and value is not None})
+
+
+def _check_build(planned: Sequence[PlannedProxy], settings: RankingSettings) -> None:
+    missing = next((one for one in planned if one.missing), None)
+    if missing is not None and not settings.build:
+        raise InputError(f"{str(missing.path)!r} does not exist; to build it: {_build_command(missing)}")
+
+
+def _build_command(plan: PlannedProxy) -> str:
+    """The command line that builds a missing proxy set."""
+    assert plan.wanted is not None
+    dataset, method = plan.wanted.dataset, plan.wanted.method
+    if "source" not in dataset.source:
+        return "proxyset.build in Python, where the images are"
+    name = method.name if method.name in METHODS else f"{type(method).__module__}:{type(method).__qualname__}"
+    words = ["proxyset", "build", "--method", name, "--ipc", str(plan.wanted.ipc), "--seed", str(plan.wanted.seed)]
+    data = {"dataset" if key == "source" else key: value for key, value in dataset.source.items()}
+    for key, value in (data | method.model_dump(exclude_defaults=True)).items():
+        if value is not None:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--out", str(plan.path)])
+
+
+def announce(plans: Sequence[PlannedProxy], session: Session, say: Callable[[str], None]) -> None:
+    """Say what will be built, and how long it should take.
+
+    Raises:
+        InputError: it needs more memory than the limit allows.
+    """
+    for plan in plans:
+        if plan.missing and plan.wanted is not None:
+            wanted, engine = plan.wanted, plan.wanted.engine(session)
+            estimate = wanted.method.estimate(wanted.problem, session, engine)
+            engine.check_memory(estimate)
+            time = f", estimated: {duration(estimate.seconds)}" if estimate.seconds >= 1 else ""
+            say(f"to build first: {plan.name}, {wanted.ipc} images per class, as {plan.path}{time}")
+
+
+def obtain(plan: PlannedProxy, dataset: Dataset, session: Session, progress: Progress) -> ProxySet:
+    """The proxy set of a plan, built now if it is missing; an interrupted build goes on where it stopped.
+
+    Raises:
+        InputError: it was made from other data, or is damaged.
+        RunError: building failed.
+    """
+    if plan.wanted is not None and plan.path is not None:
+        check_writable(plan.path.parent)
+        return load_or_build(plan.wanted, plan.path, session=session, progress=progress)
+    proxy = plan.given if plan.given is not None else ProxySet.load(Path(str(plan.path)))
+    source = proxy.provenance.get("dataset", {})
+    if source.get("sha256") != dataset.sha256:
+        raise InputError(
+            f"the proxy set {str(plan.path or plan.name)!r} was made from other data than {dataset.spec.name} "
+            f"(`dataset={source.get('source')}`, `size={source.get('size')}`)"
+        )
+    return proxy
