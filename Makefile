@@ -1,13 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 THREADS := OMP_NUM_THREADS=1
+CONSTRAINTS ?= constraints.txt
+ARGS ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 # The environment: made once, and again when what it is made from changes.
-.venv/done: pyproject.toml constraints.txt
+.venv/done: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -e '.[dev]' -c constraints.txt
+	$(BIN)/pip install --quiet -e '.[dev]' -c $(CONSTRAINTS)
 	touch $@
 
 # Condense real digits and score the result beside random, herding and the whole set; rank architectures on it; learn
@@ -19,13 +21,18 @@ demo: .venv/done
 	$(BIN)/continual run --config configs/continual/demo.yaml --force
 	@echo "look at demo/digits-dsa.png, the pictures in demo/search/, demo/continual/matrix.png and memory.png"
 
+# All checks. ARGS narrows the tests: make test ARGS='tests/search -k rank'
 test: lint
-	$(THREADS) $(BIN)/pytest -n 2
+	$(THREADS) $(BIN)/pytest -n 2 $(ARGS)
 
 lint: .venv/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as pages in site/; warnings are errors.
+docs: .venv/done
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

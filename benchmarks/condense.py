@@ -1,9 +1,9 @@
 """How long one inner step of DSA takes: a plain implementation against the engine, taking turns in one run.
 
-    python benchmarks/condense.py                   # the table: CIFAR-10- and MNIST-shaped data, 1 and 10 per class
-    python benchmarks/condense.py --what profile    # where the time goes, beside what the machine can do
-    python benchmarks/condense.py --what scaling    # against classes, images per class and image size
-    python benchmarks/condense.py --device cuda
+    python -m benchmarks.condense                   # the table: CIFAR-10- and MNIST-shaped data, 1 and 10 per class
+    python -m benchmarks.condense --what profile    # where the time goes, beside what the machine can do
+    python -m benchmarks.condense --what scaling    # against classes, images per class and image size
+    python -m benchmarks.condense --device cuda
 
 The plain implementation follows the paper's Algorithm 1 class by class with nothing but eager torch; the tests hold the
 engine against it. Each contender has a process of its own, because the engine changes how its process keeps memory, and
@@ -11,228 +11,20 @@ only one of them works at a time. A network epoch is timed `--epochs` times and 
 """
 
 import argparse
-import contextlib
 import functools
-import multiprocessing
 import os
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proxyset import augment
-from proxyset.data import DatasetSpec, ImageSet, normalise
-from proxyset.engine import Engine, footprint, has_bf16, keep_freed_memory, peak_memory, synchronise
-from proxyset.methods.gradient import DSA, _Run
-from proxyset.nets import outline
+from benchmarks.contenders import REAL, Case, Contender, stopwatch
+from proxyset.compute.footprint import measure_footprint
+from proxyset.compute.memory import keep_freed_memory
+from proxyset.compute.plan import Engine, has_bf16
+from proxyset.data.spec import normalise
+from proxyset.nets.build import outline
 from proxyset.progress import size as in_words
-
-REAL = 256  # images per class, all of them in every batch
-
-
-# The plain implementation.
-
-
-def plain_gradients(net: nn.Module, images: Tensor, label: int, create_graph: bool = False) -> list[Tensor]:
-    """∇_θ of the mean cross-entropy on images of one class, for the weights that the distance looks at."""
-    loss = F.cross_entropy(net(images), torch.full((len(images),), label, device=images.device))
-    weights = [p for p in net.parameters() if p.ndim > 1]
-    return list(torch.autograd.grad(loss, weights, create_graph=create_graph))
-
-
-def plain_match(net: nn.Module, target: list[Tensor], synthetic: Tensor, label: int, transform: Any) -> Tensor:
-    """The gradient of D(∇L^S, `target`) with respect to the synthetic images of one class (paper, equation 3)."""
-    synthetic = synthetic.clone().requires_grad_()
-    own = plain_gradients(net, augment.apply(transform, synthetic), label, create_graph=True)
-    distance = torch.zeros((), device=synthetic.device)
-    for real, fake in zip(target, own, strict=True):
-        a, b = real.flatten(1), fake.flatten(1)
-        distance = distance + (1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-6)).sum()
-    return torch.autograd.grad(distance, synthetic)[0]
-
-
-def plain_epoch(net: nn.Module, images: Tensor, labels: Tensor, operations: Any, generator: torch.Generator) -> None:
-    """One epoch of SGD on the synthetic set in minibatches of 256, augmented in the ordinary way."""
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.01)
-    for index in torch.randperm(len(images), generator=generator).split(256):
-        index = index.to(images.device)
-        batch = augment.apply(augment.draw(operations, generator, len(index)), images[index])
-        optimiser.zero_grad()
-        F.cross_entropy(net(batch), labels[index]).backward()
-        optimiser.step()
-
-
-# What is measured.
-
-
-@dataclass(frozen=True)
-class Case:
-    """One kind of data and budget."""
-
-    name: str
-    channels: int = 3
-    size: int = 32
-    ipc: int = 10
-    classes: int = 10
-    net: str = "convnet"
-
-    def run(self, engine: Engine) -> _Run:
-        """A fresh run of DSA: the same images and network for every engine."""
-        method, generator = DSA(net=self.net), torch.Generator().manual_seed(0)
-        run = _Run(method, self.real(), self.spec(), self.ipc, generator, engine)
-        run.new_network()
-        return run
-
-    def spec(self) -> DatasetSpec:
-        names, each = tuple(map(str, range(self.classes))), (1.0,) * self.channels
-        return DatasetSpec(self.name, self.channels, self.size, names, tuple(0.5 * x for x in each), each)
-
-    def real(self) -> ImageSet:
-        """Smooth random images, 256 per class."""
-        generator = torch.Generator().manual_seed(0)
-        coarse = torch.rand(self.classes * REAL, self.channels, 8, 8, generator=generator)
-        fine = F.interpolate(coarse, (self.size, self.size), mode="bilinear")
-        return ImageSet((fine * 255).byte(), torch.arange(self.classes).repeat_interleave(REAL))
-
-    def epochs(self) -> int:
-        """Network epochs per inner step; with one image per class there is none."""
-        steps, epochs = DSA().schedule(self.ipc)
-        return epochs if steps > 1 else 0
-
-    def flops(self) -> float:
-        """Floating-point operations of one inner step: 3 passes for a gradient, 6 for the gradient of a gradient."""
-        cost = footprint(outline(self.net, **self.spec().shape), self.channels, self.size)
-        own = self.classes * self.ipc
-        return cost.flops * (3 * self.classes * REAL + 6 * own + 3 * self.epochs() * own)
-
-
-class Engined:
-    """The steps of a run as the engine has them."""
-
-    def __init__(self, case: Case, engine: Engine) -> None:
-        keep_freed_memory()
-        self.run = case.run(engine)
-        self.device = engine.device
-
-    def match(self) -> tuple[float, float]:
-        """Seconds for the real and for the synthetic side of an update of the images."""
-        spent, whole = [], []
-        match = self.run.kernels.match
-
-        def timed_match(*arguments: Any) -> Any:
-            with stopwatch(self.device, spent):
-                return match(*arguments)
-
-        self.run.kernels.match = timed_match  # type: ignore[method-assign]
-        with stopwatch(self.device, whole):
-            self.run.update_images()
-        self.run.kernels.match = match  # type: ignore[method-assign]
-        return whole[0] - sum(spent), sum(spent)
-
-    def train(self) -> None:
-        self.run.update_network(1)
-
-    def gradient(self) -> Tensor:
-        """Of the images, in the first step, in which it is the velocity."""
-        self.run.update_images()
-        return self.run.velocity
-
-
-class Plain:
-    """Algorithm 1 class by class with nothing but eager torch, on the images and the network of a run."""
-
-    def __init__(self, case: Case, engine: Engine) -> None:
-        self.run = case.run(engine)
-        self.device = engine.device
-        self.found: list[Tensor] = []
-
-    def match(self) -> tuple[float, float]:
-        run, real, synthetic = self.run, [], []
-        assert run.net is not None
-        self.found = []
-        for label in range(run.spec.classes):
-            transform = augment.draw(run.operations, run.generator)
-            with stopwatch(self.device, real):
-                images = normalise(run.real.images[run.classes[label]].to(self.device), run.spec)
-                target = plain_gradients(run.net, augment.apply(transform, images), label)
-            with stopwatch(self.device, synthetic):
-                self.found.append(plain_match(run.net, target, run.images[run.own[label]], label, transform))
-        return sum(real), sum(synthetic)
-
-    def train(self) -> None:
-        assert self.run.net is not None
-        plain_epoch(self.run.net, self.run.images, self.run.labels, self.run.operations, self.run.generator)
-
-    def gradient(self) -> Tensor:
-        self.match()
-        return torch.cat(self.found)
-
-
-@contextlib.contextmanager
-def stopwatch(device: torch.device, laps: list[float]) -> Iterator[None]:
-    synchronise(device)
-    started = time.perf_counter()
-    yield
-    synchronise(device)
-    laps.append(time.perf_counter() - started)
-
-
-def serve(connection: Connection, case: Case, engine: Engine, plain: bool) -> None:
-    """A contender's process: answers to the number of epochs with the laps of one repeat and the peak memory."""
-    contender = Plain(case, engine) if plain else Engined(case, engine)
-    connection.send(contender.gradient().cpu())
-    while (epochs := connection.recv()) is not None:
-        real, synthetic = contender.match()
-        laps: dict[str, list[float]] = {"real": [real], "synthetic": [synthetic], "network": []}
-        for _ in range(epochs):
-            with stopwatch(engine.device, laps["network"]):
-                contender.train()
-        connection.send((laps, peak_memory(engine.device)))
-
-
-class Contender:
-    """A contender's process seen from here, and what it measured."""
-
-    def __init__(self, name: str, case: Case, engine: Engine, plain: bool = False) -> None:
-        self.name, self.engine = name, engine
-        self.laps: dict[str, list[float]] = {"real": [], "synthetic": [], "network": []}
-        self.memory = 0
-        self._connection, other = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=serve, args=(other, case, engine, plain))
-        process.daemon = True
-        process.start()
-        other.close()  # so that a contender that fails is noticed
-        started = time.perf_counter()
-        self.gradient: Tensor = self._connection.recv()
-        self._repeat(1 if case.epochs() else 0)  # compiles the network's step
-        self.start = time.perf_counter() - started  # until everything is compiled, two updates of the images included
-
-    def _repeat(self, epochs: int) -> dict[str, list[float]]:
-        self._connection.send(epochs)
-        laps, self.memory = self._connection.recv()
-        return laps
-
-    def repeat(self, epochs: int) -> None:
-        for part, laps in self._repeat(epochs).items():
-            self.laps[part] += laps
-
-    def close(self) -> None:
-        self._connection.send(None)
-
-    def seconds(self, case: Case) -> dict[str, float]:
-        """Medians of the parts of an inner step, and their sum."""
-        parts = {part: statistics.median(laps or [0.0]) for part, laps in self.laps.items()}
-        parts["network"] *= case.epochs()
-        return parts | {"all": sum(parts.values())}
-
-
-# The tables.
 
 
 def compare(case: Case, device: torch.device, repeats: int, epochs: int) -> None:
@@ -261,9 +53,9 @@ def compare(case: Case, device: torch.device, repeats: int, epochs: int) -> None
             cost = (entry.start - run[entry]) - (eager.start - run[eager])
             gain = eager.seconds(case)["all"] - seconds["all"]
             row[-2:] = [f"{cost:.0f} s", f"{cost / gain:.0f} steps" if gain > 0 else "never"]
-        exact, found = entries[0].gradient.double(), entry.gradient.double()
-        error = ((found - exact).norm() / exact.norm()).item()
-        cosine = F.cosine_similarity(found.flatten(), exact.flatten(), 0).item()
+        exact, computed = entries[0].gradient.double(), entry.gradient.double()
+        error = ((computed - exact).norm() / exact.norm()).item()
+        cosine = F.cosine_similarity(computed.flatten(), exact.flatten(), 0).item()
         row.append(f"{error:.0e}, cos {cosine:.4f}")
         print(f"| {entry.name} | {' | '.join(row)} |", flush=True)
     for entry in entries:
@@ -309,11 +101,11 @@ def profile(device: torch.device) -> None:
         product = 2 * 2048**3 / best(lambda a=a: a @ a, device)  # type: ignore[misc]
         print(f"  {dtype}: matrix product {product / 1e9:.0f}, convolution 128→128 {flops / conv / 1e9:.0f} GFLOP/s")
     case = Case("cifar10", classes=1)
-    cost = footprint(outline(case.net, **case.spec().shape), case.channels, case.size)
+    cost = measure_footprint(outline(case.net, **case.spec().shape), case.channels, case.size)
     for engine in (Engine(device), Engine(device, compiled=True), Engine(device, "bf16", compiled=True)):
-        run = case.run(engine)
+        run = case.start(engine)
         images, labels = normalise(run.real.images, run.spec).to(device), run.real.labels.to(device)
-        work = functools.partial(run.kernels.gradients, run.net, images, labels, matched=True)
+        work = functools.partial(run.gradients.of_weights, run.net, images, labels, matched=True)
         work()
         seconds = best(work, device, 5)
         with torch.profiler.profile() as record:

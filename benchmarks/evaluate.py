@@ -1,7 +1,7 @@
 """How long it takes to train and test fresh networks on a proxy set: a plain loop against `proxyset.evaluate`.
 
-    python benchmarks/evaluate.py                   # 20 networks, 10 epochs each, on 1 and 10 digits per class
-    python benchmarks/evaluate.py --device cuda --epochs 100
+    python -m benchmarks.evaluate                   # 20 networks, 10 epochs each, on 1 and 10 digits per class
+    python -m benchmarks.evaluate --device cuda --epochs 100
 
 Digits are brought to 3×32×32, the shape of CIFAR-10, so that there is something to learn. Each contender has a process
 of its own and they take turns, a fifth of the networks at a time. What compiling takes is told apart: the paper's
@@ -20,12 +20,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from proxyset import augment
-from proxyset.data import Dataset, ImageSet, load, normalise
-from proxyset.evaluation import Evaluation, evaluate
-from proxyset.nets import build_net
+from proxyset.compute.session import Session
+from proxyset.data import augment
+from proxyset.data.images import ImageSet
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset, normalise
+from proxyset.nets.build import build_net
 from proxyset.seeds import make_generator
 from proxyset.settings import Compute
+from proxyset.train.evaluate import evaluate
+from proxyset.train.protocols import Evaluation
 
 TURNS = 5
 NET = "convnet"
@@ -40,9 +44,9 @@ def plain(data: Dataset, train: ImageSet, protocol: Evaluation, seed: int, devic
         generator = make_generator(seed, "evaluate", NET, number)
         net = build_net(NET, **spec.shape, generator=generator, device=device)
         optimiser = torch.optim.SGD(net.parameters(), lr=protocol.lr, momentum=0.9, weight_decay=5e-4)
-        for epoch in range(protocol.resolved_epochs()):
+        for epoch in range(protocol.resolved().epochs):
             for group in optimiser.param_groups:
-                group["lr"] = protocol.lr * (0.1 if epoch >= protocol.resolved_epochs() // 2 else 1)
+                group["lr"] = protocol.lr * (0.1 if epoch >= protocol.resolved().epochs // 2 else 1)
             for index in torch.randperm(len(train), generator=generator).split(protocol.batch_size):
                 index = index.to(device)
                 images = augment.apply(augment.draw(operations, generator, len(index)), train.images[index])
@@ -64,12 +68,13 @@ def serve(connection: Connection, ipc: int, protocol: Evaluation, compute: Compu
     data = load("digits", size=32, channels=3)
     picked = torch.cat([index[:ipc] for index in data.train.indices_by_class(data.spec.classes)])
     train = ImageSet(normalise(data.train.images[picked], data.spec), data.train.labels[picked])
+    session = None if compute is None else Session(compute)
     while (seed := connection.recv()) is not None:
         started = time.perf_counter()
-        if compute is None:
+        if session is None:
             accuracies = plain(data, train, protocol, seed, device)
         else:
-            score = evaluate(train, data.test, data.spec, protocol, net=NET, seed=seed, compute=compute)
+            score = evaluate(train, data.test, data.spec, protocol, net=NET, seed=seed, session=session)
             accuracies = list(score.accuracies)
         connection.send((accuracies, time.perf_counter() - started))
 
@@ -86,16 +91,16 @@ def compare(ipc: int, protocol: Evaluation, device: str) -> None:
         pipes[name], other = multiprocessing.Pipe()
         context.Process(target=serve, args=(other, ipc, protocol, compute, device), daemon=True).start()
         other.close()  # so that a contender that fails is noticed
-    found: dict[str, list[tuple[list[float], float]]] = {name: [] for name in modes}
+    results: dict[str, list[tuple[list[float], float]]] = {name: [] for name in modes}
     for seed in range(-1, TURNS):  # the first turn compiles and does not count
         for name, pipe in pipes.items():
             pipe.send(max(seed, 0))
-            found[name].append(pipe.recv())
-    print(f"\n{ipc} per class, {protocol.nets * TURNS} networks, {protocol.resolved_epochs()} epochs")
+            results[name].append(pipe.recv())
+    print(f"\n{ipc} per class, {protocol.nets * TURNS} networks, {protocol.resolved().epochs} epochs")
     print("| | seconds per network | times faster | compiling | accuracy, mean ± std |\n|---|---|---|---|---|")
-    for name, (first, *turns) in found.items():
+    for name, (first, *turns) in results.items():
         each = statistics.median(seconds for _, seconds in turns) / protocol.nets
-        base = statistics.median(seconds for _, seconds in found["plain"][1:]) / protocol.nets
+        base = statistics.median(seconds for _, seconds in results["plain"][1:]) / protocol.nets
         extra = f"{first[1] - each * protocol.nets:.0f} s" if "compiled" in name else ""
         scores = 100 * np.array([accuracy for accuracies, _ in turns for accuracy in accuracies])
         print(f"| {name} | {each:.2f} | {base / each:.2f} | {extra} | {scores.mean():.1f} ± {scores.std():.1f} |")

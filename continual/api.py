@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from continual.choose import MemoryChoice, memory_name, provider_for
 from continual.memory import Memory
 from continual.metrics import summarise
-from continual.providers import MemoryName, memory_name, provider_for
 from continual.results import StreamResult, write_results
 from continual.schemes.base import Scheme
 from continual.schemes.registry import scheme_class
@@ -27,7 +27,7 @@ STATE = "state.safetensors"
 
 def learn_stream(
     stream: Stream,
-    memory: MemoryName = "dsa",
+    memory: MemoryChoice = "dsa",
     budget: Budget | None = None,
     learning: Learning | None = None,
     *,
@@ -57,20 +57,8 @@ def learn_stream(
     trainer = Trainer(stream, learning, seed=seed, session=session, progress=progress)
     scheme = prepare(trainer, memory, budget)
     identity = describe(scheme, memory_name(memory), budget)
-    count, place = len(stream.tasks), None if folder is None else Path(folder)
-    correct = torch.full((count, count), -1)
-    state = Checkpoint((place or Path()) / STATE, 1, identity)
-    saved = state.restore() if place is not None else None
-    if saved is not None:
-        correct = saved.pop("correct")
-        scheme.set_state(saved, state.step)
-    worked = state.step < count
-    for stage in range(state.step, count):
-        scheme.learn(stage)
-        correct[stage, : stage + 1] = scheme.test(stage)
-        if place is not None:
-            state.offer(scheme.state() | {"correct": correct})
-    seconds = state.elapsed() if worked else state.seconds  # looking at a finished run again takes no time
+    place = None if folder is None else Path(folder)
+    correct, seconds = learn_tasks(scheme, identity, place)
     costs = {"memory_kept": scheme.memory.report(), "seconds": round(seconds, 1)}
     result = StreamResult(identity | measure(stream, correct) | costs | _circumstances())
     if place is not None:
@@ -78,7 +66,33 @@ def learn_stream(
     return result
 
 
-def prepare(trainer: Trainer, memory: MemoryName, budget: Budget) -> Scheme:
+def learn_tasks(scheme: Scheme, identity: dict[str, Any], folder: Path | None) -> tuple[torch.Tensor, float]:
+    """Learn and test all tasks, going on from the state in `folder`.
+
+    Returns:
+        `correct` (see `continual.metrics`), T×T with −1 for what was not tested; the seconds that it took in all.
+
+    Raises:
+        InputError: the state is damaged, or of another run.
+    """
+    count = len(scheme.stream.tasks)
+    correct = torch.full((count, count), -1)
+    state = Checkpoint((folder or Path()) / STATE, 1, identity)
+    saved = state.restore() if folder is not None else None
+    if saved is not None:
+        correct = saved.pop("correct")
+        scheme.set_state(saved, state.step)
+    if state.step == count:
+        return correct, state.seconds  # looking at a finished run again takes no time
+    for stage in range(state.step, count):
+        scheme.learn(stage)
+        correct[stage, : stage + 1] = scheme.test(stage)
+        if folder is not None:
+            state.offer(scheme.state() | {"correct": correct})
+    return correct, state.elapsed()
+
+
+def prepare(trainer: Trainer, memory: MemoryChoice, budget: Budget) -> Scheme:
     """The scheme of a run with its memory, everything checked.
 
     Raises:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from continual.api import learn_stream, prepare
+from continual.choose import label
 from continual.estimate import estimate
-from continual.providers import label
 from continual.results import StreamResult
 from continual.schemes.base import Scheme
 from continual.schemes.registry import scheme_class
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from continual.stream import Stream, load_stream
 from continual.trainer import Trainer
-from proxyset.compute.parallel import Pool, ray_running, run_jobs
+from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
 from proxyset.settings import Compute
@@ -123,14 +123,18 @@ def check_cells(cells: Sequence[Cell], session: Session) -> tuple[float, float]:
     return len(seeds) * sum(memories.values()), len(seeds) * runs
 
 
+Job = list[Cell]
+"""Cells with the same memory and seed, without distillation first: what it condenses is then there for the other."""
+
+
 class Worker:
     """Does cells in one process, which compiles and measures a network once."""
 
     def __init__(self, compute: Compute) -> None:
         self.session = Session(compute)
 
-    def __call__(self, cell: Cell) -> StreamResult:
-        return cell.run(self.session)
+    def __call__(self, job: Job) -> list[StreamResult]:
+        return [cell.run(self.session) for cell in job]
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class MakeWorker:
 def run_cells(
     cells: Sequence[Cell], pool: Pool | None = None, on_result: Callable[[int, StreamResult], None] | None = None
 ) -> list[StreamResult]:
-    """The results of all cells, in their order.
+    """The results of all cells, in their order. Cells with the same memory and seed run in one process.
 
     Args:
         pool: where they run (None: in this process, one after another).
@@ -155,19 +159,18 @@ def run_cells(
     Raises:
         InputError, RunError: as the runs raise them.
     """
-    pool, tell = pool or Pool(), on_result or (lambda number, result: None)
-    make_worker = MakeWorker(cells[0].common.compute)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for number in sorted(range(len(cells)), key=lambda number: cells[number].kd):
+        groups.setdefault((cells[number].memory, cells[number].seed), []).append(number)
+    numbers = list(groups.values())
     results: dict[int, StreamResult] = {}
 
-    def run(numbers: list[int]) -> None:
-        done = run_jobs(make_worker, [cells[n] for n in numbers], pool, lambda i, result: tell(numbers[i], result))
-        results.update(zip(numbers, done, strict=True))
+    def collect(job: int, done: list[StreamResult]) -> None:
+        for number, result in zip(numbers[job], done, strict=True):
+            results[number] = result
+            if on_result is not None:
+                on_result(number, result)
 
-    if pool.in_process:
-        run(list(range(len(cells))))
-    else:
-        with ray_running(pool):
-            for kd in (False, True):  # a memory that is condensed without distillation is then there with it
-                if numbers := [number for number, cell in enumerate(cells) if cell.kd == kd]:
-                    run(numbers)
+    jobs = [[cells[number] for number in group] for group in numbers]
+    run_jobs(MakeWorker(cells[0].common.compute), jobs, pool or Pool(), collect)
     return [results[number] for number in range(len(cells))]

@@ -7,7 +7,7 @@ from torch import nn
 
 from continual.providers import Provider, first_of_each_class
 from continual.settings import Budget
-from continual.stream import Stream
+from continual.stream import Stream, Task
 from proxyset.checkpoint import State
 from proxyset.data.images import ImageSet, join
 from proxyset.data.spec import normalise
@@ -96,12 +96,11 @@ class Memory:
 
     def report(self) -> dict[str, Any]:
         """Images, bytes (a pixel takes one, a synthetic value or a target four), seconds spent on making them."""
+        soft = [data.targets for data in self.kept if data.targets is not None]
         return {
             "images": sum(len(data) for data in self.kept),
-            "bytes": sum(
-                data.images.nbytes + (0 if data.targets is None else data.targets.nbytes) for data in self.kept
-            ),
-            "soft_targets": any(data.targets is not None for data in self.kept),
+            "bytes": sum(data.images.nbytes for data in self.kept) + sum(targets.nbytes for targets in soft),
+            "soft_targets": bool(soft),
             "seconds": round(self.seconds, 3),
         }
 
@@ -124,7 +123,7 @@ class Memory:
             self.kept = [ImageSet(*(saved.get(f"kept.{i}.{part}") for part in PARTS)) for i in range(stages)]  # type: ignore[arg-type]
 
 
-def rehearsed(task: Any, data: ImageSet, classes: int) -> ImageSet:
+def rehearsed(task: Task, data: ImageSet, classes: int) -> ImageSet:
     """Images of a task as they are trained on: normalised by the task's own mean and std, labelled in the stream."""
     labelled = task.labelled(data, classes)
     return ImageSet(normalise(labelled.images, task.data.spec), labelled.labels, labelled.targets)

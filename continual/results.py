@@ -61,10 +61,9 @@ class StreamResult(Mapping[str, Any]):
         return self["forgetting"]
 
     def __repr__(self) -> str:
-        return (
-            f"StreamResult({self['stream']['name']}, {self.name}, seed {self['seed']}: average {_percent(self.average[-1])} "
-            f"after {len(self.tasks)} tasks, forgetting {_percent(self.forgetting)})"
-        )
+        what = f"{self['stream']['name']}, {self.name}, seed {self['seed']}"
+        average = f"average {_percent(self.average[-1])} after {len(self.tasks)} tasks"
+        return f"StreamResult({what}: {average}, forgetting {_percent(self.forgetting)})"
 
     def _repr_html_(self) -> str:
         """The accuracy matrix as a table, for notebooks."""

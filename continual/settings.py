@@ -19,7 +19,7 @@ class StreamChoice(DataChoice):
     tasks: tuple[str, ...] = Field(
         (), description="domain-incremental: datasets (names or paths) that share their classes, in this order"
     )
-    steps: int = Field(5, ge=2, description="class-incremental: how many steps --dataset is split into by class")
+    steps: int = Field(5, ge=2, description="class-incremental: how many steps `dataset` is split into by class")
     limit: int | None = Field(
         None,
         ge=1,
@@ -35,7 +35,7 @@ class Budget(Settings):
     budget: int | None = Field(
         None,
         ge=1,
-        description="in place of --ipc: images in total, shared out equally over the classes of the tasks seen so far; "
+        description="in place of `ipc`: images in total, shared out equally over the classes of the tasks seen so far; "
         "as they grow in number, each keeps the head of its ranked list",
     )
     memory_settings: tuple[str, ...] = Field(
@@ -74,7 +74,7 @@ class TaskTraining(Training):
     epochs: int = Field(40, ge=1, description="epochs on a task (stage 1)")
     lr: float = Field(0.1, gt=0, description="learning rate of stage 1 at its start")
     schedule: Literal["constant", "step", "cosine"] = Field(
-        "step", description="of the learning rate: step multiplies it by 0.1 every --lr-every epochs, cosine ends at 0"
+        "step", description="of the learning rate: step multiplies it by 0.1 every `lr_every` epochs, cosine ends at 0"
     )
     lr_every: int = Field(10, ge=1, description="epochs between two drops of the step schedule")
     balance_epochs: int = Field(30, ge=1, description="epochs of the balanced fine-tuning (stage 2)")
@@ -89,7 +89,7 @@ class TaskTraining(Training):
     gdumb_epochs: int = Field(
         1000,
         ge=1,
-        description="epochs of the gdumb scheme; but for --augment the rest is the core's evaluation protocol, as in "
+        description="epochs of the gdumb scheme; but for `augment` the rest is the core's evaluation protocol, as in "
         "the DM code",
     )
 

@@ -1,7 +1,5 @@
 """How the network of a run is made, trained and tested: what every scheme shares."""
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +24,6 @@ from proxyset.train.evaluate import predict
 from proxyset.train.fit import Hooks, Order, fit
 from proxyset.train.recipe import Recipe
 
-LOG = logging.getLogger("continual")
 TEST_BATCH = 256
 
 
@@ -77,7 +74,7 @@ class Trainer:
         return shown(self.progress, title)
 
     def check(self) -> None:
-        """Raise `InputError` for a network, an augmentation or a memory limit that this stream cannot be learned with."""
+        """Raise `InputError` where the network, the augmentation or the memory limit does not fit the stream."""
         spec = self.spec
         net = outline(self.net, channels=spec.channels, size=spec.size, classes=len(self.stream.class_names))
         if not isinstance(getattr(net, "classifier", None), nn.Linear) or not hasattr(net, "embed"):

@@ -115,7 +115,7 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
         with _closing(line):
             proxies.append(obtain(plan, dataset, session, line))
         if missing:
-            display.say(f"{plan.path}: built in {duration(proxies[-1].provenance['seconds'])}")
+            display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
     sources = make_sources(search.plan, proxies, dataset, search.settings)
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
@@ -144,7 +144,7 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
         say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
     if placement.pool.address is None:
         seconds = duration(estimate(left, context, placement))
-        say(f"{len(left)} trials on {placement.compute.device}, {placement.at_once} at once, estimated: {seconds}")
+        say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {seconds}")
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
     with _closing(keeper.line):
         if placement.here:

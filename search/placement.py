@@ -38,6 +38,11 @@ class Placement:
         return 1 if self.here else self.pool.workers or 1
 
     @property
+    def device(self) -> str:
+        """What a trial runs on."""
+        return str(self.session.device) if self.here else self.compute.device
+
+    @property
     def threads(self) -> int:
         """torch's threads in a trial."""
         return torch.get_num_threads() if self.here else self.pool.cpus

@@ -14,35 +14,43 @@ import numpy as np
 from scipy import stats
 
 Scores = np.ndarray
-Statistic = Callable[[Scores, Scores], float]
+Statistic = Callable[[Scores, Scores], np.ndarray]
+"""Of two lists of scores; of R×N and R×N the R values of the rows."""
 
 
-def spearman(proxy: Scores, truth: Scores) -> float:
-    """Spearman's rank correlation ρ: Pearson's correlation of the ranks. The value of `scipy.stats.spearmanr`, which
-    also works out a p-value and is too slow to bootstrap.
-    """
-    if _constant(proxy, truth):
-        return math.nan
-    a, b = (ranks - ranks.mean() for ranks in (stats.rankdata(proxy), stats.rankdata(truth)))
-    return float(a @ b / math.sqrt((a @ a) * (b @ b)))
+def spearman(proxy: Scores, truth: Scores) -> np.ndarray:
+    """Spearman's rank correlation ρ: Pearson's correlation of the ranks, along the last axis."""
+    a, b = (stats.rankdata(scores, axis=-1) for scores in (proxy, truth))
+    a, b = (ranks - ranks.mean(-1, keepdims=True) for ranks in (a, b))
+    return _ratio((a * b).sum(-1), (a * a).sum(-1), (b * b).sum(-1))
 
 
-def kendall(proxy: Scores, truth: Scores) -> float:
-    """Kendall's τ-b: (concordant − discordant) pairs, over the geometric mean of the pairs untied in each list."""
-    if _constant(proxy, truth):
-        return math.nan
-    # Only the statistic is used: the quickest p-value will do, which scipy cannot work out for two
-    method = "asymptotic" if len(proxy) > 2 else "exact"
-    return float(stats.kendalltau(proxy, truth, method=method).statistic)
+def kendall(proxy: Scores, truth: Scores) -> np.ndarray:
+    """Kendall's τ-b of two lists: (concordant − discordant) pairs over the geometric mean of those untied in each."""
+    return _kendall_of_resamples(proxy, truth, np.arange(len(truth))[None])[0]
 
 
-def _constant(proxy: Scores, truth: Scores) -> bool:
-    return len(proxy) < 2 or np.ptp(proxy) == 0 or np.ptp(truth) == 0
+def _kendall_of_resamples(proxy: Scores, truth: Scores, index: np.ndarray) -> np.ndarray:
+    """τ-b of resamples (R×N positions): a pair of originals counts as often as the product of their multiplicities."""
+    times = np.zeros((len(index), len(truth)))
+    np.add.at(times, (np.arange(len(index))[:, None], index), 1)
+    signs = [np.sign(scores[:, None] - scores[None, :]).astype(float) for scores in (proxy, truth)]
+
+    def total(pairs: np.ndarray) -> np.ndarray:
+        return ((times @ pairs) * times).sum(1)
+
+    return _ratio(total(signs[0] * signs[1]), total(signs[0] ** 2), total(signs[1] ** 2))
+
+
+def _ratio(both: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """both / √(first·second); NaN where that is 0: constant scores, or fewer than two."""
+    norm = np.sqrt(first * second)
+    return np.divide(both, norm, out=np.full_like(norm, np.nan), where=norm > 0)
 
 
 def top(scores: Scores, k: int) -> np.ndarray:
     """Positions of the k highest scores, best first; of equal ones the earlier."""
-    return np.argsort(-scores, kind="stable")[:k]
+    return np.argsort(-scores, axis=-1, kind="stable")[..., :k]
 
 
 def share(count: int, percent: float) -> int:
@@ -50,10 +58,10 @@ def share(count: int, percent: float) -> int:
     return max(1, round(count * percent / 100))
 
 
-def on_top(statistic: Statistic, proxy: Scores, truth: Scores, k: int, by_truth: bool = False) -> float:
+def on_top(statistic: Statistic, proxy: Scores, truth: Scores, k: int, by_truth: bool = False) -> np.ndarray:
     """A statistic over only the k best by the proxy (as in the paper's Table 6), or by the truth."""
     best = top(truth if by_truth else proxy, k)
-    return statistic(proxy[best], truth[best])
+    return statistic(np.take_along_axis(proxy, best, -1), np.take_along_axis(truth, best, -1))
 
 
 def precision(proxy: Scores, truth: Scores, k: int) -> float:
@@ -61,9 +69,9 @@ def precision(proxy: Scores, truth: Scores, k: int) -> float:
     return len(set(top(proxy, k)) & set(top(truth, k))) / k
 
 
-def regret(proxy: Scores, truth: Scores, k: int = 1) -> float:
+def regret(proxy: Scores, truth: Scores, k: int = 1) -> np.ndarray:
     """What trusting the proxy costs: the best truth, minus the best truth among the proxy's k best."""
-    return float(truth.max() - truth[top(proxy, k)].max())
+    return truth.max(-1) - np.take_along_axis(truth, top(proxy, k), -1).max(-1)
 
 
 def interval(
@@ -80,8 +88,10 @@ def _resampled(
     statistic: Statistic, proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int
 ) -> np.ndarray:
     """The statistic on resamples of the architectures."""
-    indices = (rng.integers(len(truth), size=len(truth)) for _ in range(samples))
-    return np.array([statistic(proxy[..., index], truth[index]) for index in indices])
+    index = rng.integers(len(truth), size=(samples, len(truth)))
+    if statistic is kendall:
+        return _kendall_of_resamples(proxy, truth, index)
+    return statistic(proxy[..., index], truth[index])
 
 
 def _percentiles(values: np.ndarray, percent: float) -> tuple[float, float]:
@@ -118,11 +128,11 @@ def lead(first: Scores, second: Scores, truth: Scores, rng: np.random.Generator,
     common cancels, and the intervals of the two need not lie apart.
     """
 
-    def statistic(pair: Scores, truth: Scores) -> float:
+    def statistic(pair: Scores, truth: Scores) -> np.ndarray:
         return spearman(pair[0], truth) - spearman(pair[1], truth)
 
     pair = np.stack([first, second])
-    value, values = statistic(pair, truth), _resampled(statistic, pair, truth, rng, samples)
+    value, values = float(statistic(pair, truth)), _resampled(statistic, pair, truth, rng, samples)
     low, high = _percentiles(values, 95)
     verdict: Verdict = "no difference"
     if not np.isfinite([value, low, high]).all():
@@ -149,17 +159,17 @@ def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: i
     sizes = {"top5": share(count, 5), "top10": share(count, 10), "top20": min(20, count)}
     result: dict[str, float] = {"n": count}
     for name, statistic in (("spearman", spearman), ("kendall", kendall)):
-        result[name] = statistic(proxy, truth)
+        result[name] = float(statistic(proxy, truth))
         result[f"{name}_low"], result[f"{name}_high"] = interval(statistic, proxy, truth, rng, samples)
     for label, k in sizes.items():
         result[f"{label}_k"] = k
         for name, statistic in (("spearman", spearman), ("kendall", kendall)):
-            result[f"{name}_{label}"] = on_top(statistic, proxy, truth, k)
-            result[f"{name}_{label}_by_truth"] = on_top(statistic, proxy, truth, k, by_truth=True)
+            result[f"{name}_{label}"] = float(on_top(statistic, proxy, truth, k))
+            result[f"{name}_{label}_by_truth"] = float(on_top(statistic, proxy, truth, k, by_truth=True))
         result[f"precision_{label}"] = precision(proxy, truth, k)
-    low, high = interval(lambda p, t: on_top(spearman, p, t, min(20, len(p))), proxy, truth, rng, samples)
+    low, high = interval(lambda p, t: on_top(spearman, p, t, min(20, count)), proxy, truth, rng, samples)
     result["spearman_top20_low"], result["spearman_top20_high"] = low, high
     result["chosen"] = float(truth[top(proxy, 1)[0]])
-    result["regret"] = regret(proxy, truth)
+    result["regret"] = float(regret(proxy, truth))
     result["regret_low"], result["regret_high"] = interval(regret, proxy, truth, rng, samples)
     return result

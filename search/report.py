@@ -118,7 +118,8 @@ def _ceiling(rows: list[Row], names: list[str], repeats: int) -> dict[str, float
     if AGAIN not in scores or TRUTH not in scores:
         return {"repeats": repeats, "spearman": float("nan")}
     both = scores[AGAIN].index.intersection(scores[TRUTH].index)
-    return {"repeats": repeats, "spearman": spearman(scores[AGAIN][both].to_numpy(), scores[TRUTH][both].to_numpy())}
+    again, truth = (scores[name][both].to_numpy() for name in (AGAIN, TRUTH))
+    return {"repeats": repeats, "spearman": float(spearman(again, truth))}
 
 
 def without_nan(value: Any) -> Any:

@@ -1,11 +1,11 @@
 """What a search can be told, in groups. The fields are the documentation, the flags and the YAML keys."""
 
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.settings import Compute, Settings
-from proxyset.train.recipe import Training
+from proxyset.train.recipe import Recipe, Training
 
 PAPER: dict[str, Any] = {
     "where": "",
@@ -45,11 +45,12 @@ class SpaceChoice(Settings):
             raise ValueError("must be at least 2, because one architecture needs no ranking")
         return value
 
-    @model_validator(mode="after")
-    def _where_is_of_the_720(self) -> Self:
-        if self.space is not None and self.where:
-            raise ValueError("`where` chooses among the 720 ConvNets and cannot restrict a `space` of your own")
-        return self
+    @field_validator("where")
+    @classmethod
+    def _of_the_720(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and info.data.get("space") is not None:
+            raise ValueError("chooses among the 720 ConvNets and cannot restrict a `space` of your own")
+        return value
 
 
 class Comparison(Settings):
@@ -57,7 +58,7 @@ class Comparison(Settings):
 
     free: bool = Field(True, description="also rank by what costs no training: parameter count, Jacobian covariance")
     truth: str | None = Field(
-        None, description="train on the whole set: all, sample:N or none (default: all, or none with `promote`)"
+        None, description="train on the whole set: all, sample:N or none (default: all; none where some are promoted)"
     )
     promote: int = Field(0, ge=0, description="train this many of each proxy's best on the whole set")
 
@@ -80,6 +81,16 @@ class TrialTraining(Training):
     batch_size: int | None = Field(  # type: ignore[assignment]  # open until the dataset is known
         None, ge=1, description="minibatch size, at most a proxy set's for early-stop (default: 256; digits: 64)"
     )
+
+    def on_proxy(self) -> Recipe:
+        """How an architecture is trained on a proxy set, once nothing is left open (`fill`)."""
+        assert self.epochs is not None
+        return self.recipe(self.epochs)
+
+    def on_whole(self) -> Recipe:
+        """How an architecture is trained on the whole set, once nothing is left open (`fill`)."""
+        assert self.whole_epochs is not None
+        return self.recipe(self.whole_epochs)
 
 
 class Condensing(Settings):
@@ -119,11 +130,12 @@ class Execution(Settings):
     max_concurrent: int | None = Field(None, ge=1, description="most trials at once on a cluster")
     retries: int = Field(2, ge=0, description="how often a trial is started again after its worker died")
 
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if self.address is not None and self.workers is not None:
-            raise ValueError("`workers` is for this machine; on a cluster (`address`) use `max_concurrent`")
-        return self
+    @field_validator("address")
+    @classmethod
+    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("workers") is not None:
+            raise ValueError("`workers` is for this machine; on a cluster use `max_concurrent`")
+        return value
 
 
 MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build"} - {"precision"})
@@ -132,17 +144,26 @@ MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build"}
 S = TypeVar("S", bound=Settings)
 
 
+def defaults(dataset: str, own_space: bool = False, promote: int = 0) -> dict[str, Any]:
+    """What settings that were left open mean.
+
+    Args:
+        dataset: its name; the embedded digits have values of their own.
+        own_space: whether a user's architectures are ranked.
+        promote: as in `Comparison`.
+    """
+    values = PAPER | (DIGITS if dataset == "digits" else {}) | {"truth": "none" if promote else "all"}
+    return values | {"where": ""} if own_space else values
+
+
 def fill(settings: S, dataset: str) -> S:
     """Fill in what was left open, so that the settings say everything.
 
     Args:
-        settings: any of the groups above, or several in one.
-        dataset: its name; the embedded digits have values of their own.
+        settings: one of the groups above.
+        dataset: its name.
     """
-    values = PAPER | (DIGITS if dataset == "digits" else {})
-    if getattr(settings, "space", None) is not None:
-        values["where"] = ""
-    values["truth"] = "none" if getattr(settings, "promote", 0) else "all"
+    values = defaults(dataset, getattr(settings, "space", None) is not None, getattr(settings, "promote", 0))
     left_open = {name for name in type(settings).model_fields if getattr(settings, name) is None}
     return settings.model_copy(update={name: value for name, value in values.items() if name in left_open})
 

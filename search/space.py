@@ -78,24 +78,23 @@ def choose(space: Space, spec: DatasetSpec, seed: int, say: Callable[[str], None
     Raises:
         InputError: fewer than two are left, or the space cannot be read.
     """
-    settings = space if isinstance(space, SpaceChoice) else SpaceChoice(sample="all")
+    sample: int | str = "all"
     if isinstance(space, SpaceChoice):
+        sample = space.sample
         everything = load_space(space.space) if space.space else space_720(space.where or "")
+    elif isinstance(space, str):
+        everything = load_space(space)
     else:
-        everything = (
-            load_space(space)
-            if isinstance(space, str)
-            else make_candidates(space, "the list of architectures", spec.size)
-        )
+        everything = make_candidates(space, "the list of architectures", spec.size)
     kept, left_out = fitting(everything, spec)
     if left_out:
         name, reason = next(iter(left_out.items()))
         say(f"left out {len(left_out)} of {len(everything)} architectures, such as {name}: {reason}")
     if len(kept) < 2:
         raise InputError(f"{len(kept)} architectures can take the images of {spec.name}: a ranking needs at least two")
-    if settings.sample == "all" or settings.sample >= len(kept):
+    if isinstance(sample, str) or sample >= len(kept):
         return kept
-    return stratified(kept, settings.sample, make_generator(seed, "sample"))
+    return stratified(kept, sample, make_generator(seed, "sample"))
 
 
 def space_720(where: str = "") -> list[Candidate]:
@@ -146,12 +145,15 @@ def make_candidates(entries: Iterable[object], source: str, size: int = 32) -> l
 
 def _candidate(entry: object, source: str, size: int) -> Candidate:
     if isinstance(entry, str):
-        return Candidate(entry, None if NETS.knows(entry) else Arch.parse(entry, size=size))
+        try:
+            return Candidate(entry, None if NETS.knows(entry) else Arch.parse(entry, size=size))
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
     if isinstance(entry, Arch):
         return Candidate(str(entry), entry)
     if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and callable(entry[1]):
         return Candidate(entry[0], builder=entry[1])
-    raise InputError(f"{source} must hold (name, builder), found {entry!r}")
+    raise InputError(f"{source} must hold architectures or (name, builder), got {entry!r}")
 
 
 def fitting(candidates: Sequence[Candidate], spec: DatasetSpec) -> tuple[list[Candidate], dict[str, str]]:

@@ -11,6 +11,7 @@ from proxyset.progress import duration
 from search.sources.trained import TRUTH
 
 WIDTH = 120  # of the tables where there is no terminal to fit
+FEW = 10  # architectures under which a bootstrap over them says little
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
@@ -24,7 +25,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
 
 
 def notes(summary: dict[str, Any]) -> list[str]:
-    """One line each: the best architectures, which ranking leads, the noise ceiling, failures, how to read the tables."""
+    """A line each: the best architectures, which ranking leads, the noise ceiling, failures, how to read it all."""
     lines = []
     for name, facts in summary["sources"].items():
         if facts.get("promoted"):
@@ -33,6 +34,8 @@ def notes(summary: dict[str, Any]) -> list[str]:
     if "best" in summary["truth"]:
         lines.append(f"best on the whole set: {summary['truth']['best']}, {_percent(summary['truth']['accuracy'])} %")
     lines += [lead_in_words(row) for row in summary["leads"]]
+    if 0 < summary["truth"]["n"] < FEW:
+        lines.append(f"only {summary['truth']['n']} architectures were compared: the intervals are rough")
     if len(summary.get("ceiling", [])) > 1:
         moves = ", ".join(f"{_number(row['spearman'])} with {row['repeats']}" for row in summary["ceiling"])
         lines.append(f"noise ceiling (Spearman of the whole set with itself) by repeats: {moves}")

@@ -123,11 +123,9 @@ class Workbench:
             Diverged: its outputs or weights are not finite.
         """
         spec, settings = self.context.spec, self.context.settings
-        net = candidate.build(spec, generator, self.device)
-        recipe = settings.recipe(source.epochs(settings))
-        gradients = self._gradients(
-            candidate, net, self._engine(net, source.images_trained(settings), recipe.batch_size)
-        )
+        net, recipe = candidate.build(spec, generator, self.device), source.recipe(settings)
+        engine = self._engine(net, source.images_trained(settings), recipe.batch_size)
+        gradients = self._gradients(candidate, net, engine)
         hooks = Hooks(order=source.order(), on_batch=_check_logits)
         fit(net, self.images(source.data), spec, recipe, generator=generator, gradients=gradients, hooks=hooks)
         if not all(parameter.isfinite().all() for parameter in net.parameters()):
@@ -141,7 +139,8 @@ class Workbench:
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
         settings, spec, seconds = self.context.settings, self.context.spec, [0.0]
-        count = min(TIMED_IMAGES, int(settings.batch_size), len(self.images(TRAIN)))
+        recipe, data = settings.recipe(2), self.images(TRAIN)
+        count = min(TIMED_IMAGES, recipe.batch_size, len(data))
 
         def on_epoch(done: int) -> None:
             synchronise(self.device)
@@ -151,8 +150,6 @@ class Workbench:
             net = candidate.build(spec, torch.Generator(), self.device)
             gradients = self._gradients(candidate, net, self._engine(net, 2 * count, count).eager())
             hooks = Hooks(order=lambda generator: [torch.arange(count)], on_epoch=on_epoch)
-            recipe = settings.recipe(2)
-            data = self.images(TRAIN)
             fit(net, data, spec, recipe, generator=torch.Generator(), gradients=gradients, hooks=hooks)
         return (seconds[2] - seconds[1]) / count if len(seconds) == 3 else 0.0
 
@@ -161,7 +158,7 @@ class Workbench:
         spec, engine = self.context.spec, self.session.plan(None)
         if engine.memory_limit is not None:
             cost = self.session.footprint(candidate.outline(spec), spec.channels, spec.size)
-            engine.microbatch(cost, int(self.context.settings.batch_size))
+            engine.microbatch(cost, self.context.settings.on_proxy().batch_size)
 
     def _engine(self, net: nn.Module, images: int, batch_size: int) -> Engine:
         """How a training on so many images in all, epochs counted, will run."""

@@ -12,8 +12,9 @@ import rich.style  # noqa: F401 (draws from the global generator when first impo
 import torch
 import tyro
 
-from proxyset.data import Dataset, DatasetSpec, ImageSet
-from proxyset.ray_environment import prepare_ray
+from proxyset.compute.ray_environment import prepare_ray
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import Dataset, DatasetSpec
 
 prepare_ray()  # before any test imports Ray, which reads its environment only then
 torch.set_num_threads(1)  # as many workers as cores; and bits that do not depend on the machine's cores

@@ -236,7 +236,8 @@ def vgg11_parameters(*, channels: int, size: int, classes: int) -> int:
     return count + linear(512 * side * side, classes)
 
 
-def resnet18_parameters(*, channels: int, size: int, classes: int) -> int:
+def resnet18_parameters(*, channels: int, size: int, classes: int, condensing: bool = False) -> int:
+    """With a head on the mean over the last map, or for condensing on all of it (1/8 of the image)."""
     count = convolution(channels, 64, 3, bias=False) + 2 * 64
     before = 64
     for width in (64, 128, 256, 512):
@@ -246,7 +247,7 @@ def resnet18_parameters(*, channels: int, size: int, classes: int) -> int:
             if block == 0 and before != width:
                 count += convolution(before, width, 1, bias=False) + 2 * width
         before = width
-    return count + linear(512, classes)
+    return count + linear(512 * (size // 8) ** 2 if condensing else 512, classes)
 
 
 # Coresets.

@@ -19,7 +19,7 @@ from proxyset.train.recipe import Recipe
 
 
 class Eeil(Scheme):
-    """Stage 1: the new task and the memory. Stage 2: balanced fine-tuning on the memory. With or without distillation."""
+    """Stage 1: the new task and the memory. Stage 2: balanced fine-tuning on the memory. Both may distil."""
 
     distils = True
 
@@ -54,11 +54,9 @@ class Eeil(Scheme):
             self.trainer.train(self.net, data, Phase(stage, "balanced", self.learning.balanced_recipe(), teacher))
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
-        kept, before = self.memory.size(stage), self.memory.size(stage - 1)
+        new = kept = self.memory.size(stage)
         if self.learning.current_data == "full":
-            new = len(self.stream.tasks[stage].data.train) + before
-        else:
-            new = kept
+            new = len(self.stream.tasks[stage].data.train) + self.memory.size(stage - 1)
         tuning = [(self.learning.balanced_recipe(), kept)] if self._fine_tunes(stage) and kept else []
         return [(self.learning.stage_recipe(), new), *tuning]
 

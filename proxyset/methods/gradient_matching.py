@@ -26,6 +26,8 @@ BATCH_NORM_IMAGES = 16  # real images per class from which BatchNorm statistics 
 class GradientMatching:
     """The state of one condensation: synthetic images S, their momentum, and the current network θ."""
 
+    net: nn.Module  # θ; there is none before the first step
+
     def __init__(self, method: DC, problem: Problem, context: Context) -> None:
         self.method, self.spec = method, problem.spec
         self.generator, self.device = context.generator, context.engine.device
@@ -38,7 +40,6 @@ class GradientMatching:
         self.images = self._initial_images(problem.ipc).to(self.device)
         self.velocity = torch.zeros_like(self.images)
         self.places = torch.arange(len(self.images), device=self.device).view(self.spec.classes, problem.ipc)
-        self.net: nn.Module | None = None
         self.gradients: Gradients = context.gradients(method.net, self.spec, condensing=True)
         self.recipe = self._network_recipe()
 
@@ -96,7 +97,6 @@ class GradientMatching:
 
     def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
         """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
-        assert self.net is not None
         method = self.method
         real = normalise(self._real_images(self._sample(self.classes[label], method.batch_real)), self.spec)
         real_labels = torch.full((len(real),), label, device=self.device)
@@ -127,7 +127,6 @@ class GradientMatching:
     @torch.no_grad()
     def _freeze_batch_norm(self) -> None:
         """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
-        assert self.net is not None
         if not has_batch_norm(self.net):
             return
         index = torch.cat([self._sample(index, BATCH_NORM_IMAGES) for index in self.classes])
@@ -138,7 +137,6 @@ class GradientMatching:
 
     def update_network(self, epochs: int) -> None:
         """Train θ on the synthetic set, augmented in the ordinary way (each image by its own draw)."""
-        assert self.net is not None
         data = ImageSet(self.images, self.labels)
         recipe = self.recipe.model_copy(update={"epochs": epochs})
         if epochs:
@@ -161,14 +159,12 @@ class GradientMatching:
         return ImageSet(self.images.cpu(), self.labels.cpu())
 
     def state(self) -> State:
-        assert self.net is not None
         network = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         images = {"images": self.images, "velocity": self.velocity}
         return images | network | {"generator": self.generator.get_state()}
 
     def set_state(self, saved: State) -> None:
         self.new_network()
-        assert self.net is not None
         self.net.load_state_dict({name: saved[f"net.{name}"] for name in self.net.state_dict()})
         self.images, self.velocity = saved["images"].to(self.device), saved["velocity"].to(self.device)
         self.generator.set_state(saved["generator"])

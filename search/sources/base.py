@@ -1,21 +1,18 @@
 """What every source of a ranking is: it scores an architecture, and says what that costs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
+from proxyset.train.fit import Order
+from proxyset.train.recipe import Recipe
 from search.settings import RankingSettings
 
 if TYPE_CHECKING:
     from search.space import Candidate
     from search.trial import Workbench
-
-Order = Callable[[torch.Generator], Iterable[Tensor]]
-"""Draws the positions of each minibatch of one epoch."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,8 @@ class Trained(Source):
         """The set that it trains on, as the context names it."""
 
     @abstractmethod
-    def epochs(self, settings: RankingSettings) -> int:
-        """For how many epochs."""
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        """How it trains."""
 
     def images_per_epoch(self) -> int:
         """How many images an epoch takes."""
@@ -83,4 +80,4 @@ class Trained(Source):
         return bench.accuracy(bench.train(candidate, self, generator))
 
     def images_trained(self, settings: RankingSettings) -> int:
-        return self.epochs(settings) * self.images_per_epoch()
+        return self.recipe(settings).epochs * self.images_per_epoch()

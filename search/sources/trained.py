@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from proxyset.train.fit import Order
+from proxyset.train.recipe import Recipe
 from search.settings import RankingSettings
-from search.sources.base import Order, Trained
+from search.sources.base import Trained
 
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 TRAIN, TEST = "train", "test"  # the sets that every search has
@@ -28,9 +30,8 @@ class ProxySource(Trained):
     def data(self) -> str:
         return self.name
 
-    def epochs(self, settings: RankingSettings) -> int:
-        assert settings.epochs is not None
-        return settings.epochs
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.on_proxy()
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,18 @@ class EarlyStop(Trained):
     @classmethod
     def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings) -> "EarlyStop":
         """The counterpart of a proxy set of so many images."""
-        assert settings.epochs is not None
-        batch = min(settings.batch_size, proxy_images)
+        recipe = settings.on_proxy()
+        batch = min(recipe.batch_size, proxy_images)
         batches = math.ceil(proxy_images / batch)
-        images = min(whole_images, settings.epochs * batch * batches)
+        images = min(whole_images, recipe.epochs * batch * batches)
         return cls(EARLY, images, whole=whole_images, batch=batch, batches=batches)
 
     @property
     def data(self) -> str:
         return TRAIN
 
-    def epochs(self, settings: RankingSettings) -> int:
-        assert settings.epochs is not None
-        return settings.epochs
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.on_proxy()
 
     def images_per_epoch(self) -> int:
         return self.batch * self.batches
@@ -86,6 +86,5 @@ class WholeSet(Trained):
     def data(self) -> str:
         return TRAIN
 
-    def epochs(self, settings: RankingSettings) -> int:
-        assert settings.whole_epochs is not None
-        return settings.whole_epochs
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.on_whole()

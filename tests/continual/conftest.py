@@ -1,16 +1,47 @@
-"""Streams small enough to learn in a second."""
+"""Streams small enough to learn in a second, and a method that gives soft targets."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import torch
 
-from continual.recipe import Learning
+from continual.api import prepare
+from continual.results import StreamResult
+from continual.schemes.base import Scheme
+from continual.settings import Budget, Learning
 from continual.stream import Stream, join_domains, split_classes
-from proxyset.data import Dataset, DatasetSpec
+from continual.trainer import Trainer
+from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import Dataset, DatasetSpec, normalise
+from proxyset.methods.base import Context, Method, Problem
 
 QUICK = Learning(
     net="convnet-w4-d1", epochs=2, lr_every=1, balance_epochs=2, batch_size=16, augment="crop", gdumb_epochs=3
 )
+FEW = ("iterations=2", "net_epochs=1", "inner_steps=2", "batch_real=4")  # settings of dc and dsa
+
+
+class Soft(Method):
+    """The mean of each class, plus noise, with soft targets: a method as a user writes it."""
+
+    name: ClassVar[str] = "soft"
+
+    share: float = 0.8
+
+    def condense(self, problem: Problem, context: Context) -> ImageSet:
+        real, classes = normalise(problem.real.images, problem.spec), problem.spec.classes
+        means = torch.stack([real[index].mean(0) for index in problem.classes])[problem.labels]
+        noise = torch.randn(means.shape, generator=context.generator)
+        rest = (1 - self.share) / (classes - 1)
+        targets = torch.full((len(means), classes), rest)
+        targets[torch.arange(len(means)), problem.labels] = self.share
+        return ImageSet(means + 0.1 * noise, problem.labels, targets)
+
+
+SOFT = f"{__name__}:Soft"
 
 
 @pytest.fixture
@@ -37,3 +68,18 @@ def renamed(dataset: Dataset, name: str, mean: float = 0.5, class_names: tuple[s
         name, spec.channels, spec.size, class_names or spec.class_names, (mean,) * spec.channels, spec.std, spec.flip
     )
     return Dataset(dataset.train, dataset.test, spec, dataset.source | {"source": name})
+
+
+def make_scheme(
+    stream: Stream, learning: Learning, store: Path, memory: str | Method = "random", **compute: Any
+) -> Scheme:
+    """A scheme with a memory of two images per class."""
+    trainer = Trainer(stream, learning, session=Session(device="cpu", **compute))
+    return prepare(trainer, memory, Budget(ipc=2, store=store))
+
+
+def untimed(result: StreamResult) -> dict[str, Any]:
+    """A result without what a clock wrote."""
+    values = result.to_dict()
+    kept = {key: value for key, value in values["memory_kept"].items() if key != "seconds"}
+    return {key: value for key, value in values.items() if key not in ("seconds", "created")} | {"memory_kept": kept}

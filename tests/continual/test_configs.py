@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from continual.cli import Compare, Run, _with
-from continual.memory import Budget
-from continual.recipe import Learning, Recipe
-from continual.stream import StreamChoice
-from proxyset.config import parse
+from continual.cli import CompareCommand, RunCommand
+from proxyset.cli.options import ConfiguredCommand
+from proxyset.cli.parse import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs" / "continual").glob("*.yaml"))
+COMMANDS: dict[str, type[ConfiguredCommand]] = {"run": RunCommand, "compare": CompareCommand}
 
 
 def test_there_are_configs() -> None:
@@ -21,13 +20,10 @@ def test_there_are_configs() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_opens_with_its_command_and_parses(path: Path) -> None:
     lines = path.read_text().splitlines()
-    command = lines[0].removeprefix("# ").split()
-    assert command[0] == "continual"
-    assert f"configs/continual/{path.name}" in command
+    program, command, *words = lines[0].removeprefix("# ").split()
+    assert program == "continual"
+    assert f"configs/continual/{path.name}" in words
     assert lines[1].startswith("# ")
-    argv = [str(ROOT / word) if word.startswith("configs/") else word for word in command[2:]]
-    if command[1] == "compare":
-        parse(_with(Compare, Recipe, Budget, StreamChoice), argv, "continual compare", pairs=True)
-    else:
-        assert command[1] == "run"
-        parse(_with(Run, Learning, Budget, StreamChoice), argv, "continual run", pairs=True)
+    argv = [str(ROOT / word) if word.startswith("configs/") else word for word in words]
+    parsed = parse(COMMANDS[command], argv, f"continual {command}")
+    assert parsed.config is not None

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from continual.stream import Stream, StreamChoice, Task, join_domains, load_stream, split_classes
-from proxyset.data import Dataset, load
-from proxyset.settings import InputError
+from continual.settings import StreamChoice
+from continual.stream import Stream, Task, join_domains, load_stream, split_classes
+from proxyset.data.images import ImageSet, one_hot
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
 from tests.continual.conftest import renamed
 
 
 def test_the_embedded_stream_needs_no_choice() -> None:
-    stream = load_stream(StreamChoice())
+    stream = load_stream()
     assert [len(task.classes) for task in stream.tasks] == [2] * 5
     assert stream.grows
     assert [stream.seen(stage) for stage in range(-1, 5)] == [0, 2, 4, 6, 8, 10]
@@ -55,7 +58,7 @@ def test_seeds_change_the_order_and_only_the_order(make_dataset: Callable[..., D
 def test_domains_share_labels_and_keep_their_normalisation(domains: Stream) -> None:
     assert not domains.grows
     assert [domains.seen(stage) for stage in range(3)] == [3, 3, 3]
-    assert [domains.cells(stage) for stage in range(3)] == [3, 6, 9]
+    assert [domains.slots(stage) for stage in range(3)] == [3, 6, 9]
     assert [task.data.spec.mean[0] for task in domains.tasks] == pytest.approx([0.3, 0.4, 0.5])
 
 
@@ -92,20 +95,44 @@ def test_limit_takes_equally_many_of_every_class_and_leaves_the_test_set(make_da
         assert len(task.data.test) == 8
     again = split_classes(dataset, 2, limit=7)
     assert stream.describe() == again.describe()
-    with pytest.raises(InputError, match="limit 1 is smaller"):
+    with pytest.raises(InputError, match="`limit=1` is smaller"):
         split_classes(dataset, 2, limit=1)
 
 
 @pytest.mark.parametrize("steps", [4, 1])
 def test_more_steps_than_classes_or_a_single_one(make_dataset: Callable[..., Dataset], steps: int) -> None:
-    with pytest.raises(InputError, match="steps must be 2 to 3"):
+    with pytest.raises(InputError, match="`steps` must be 2 to 3"):
         split_classes(make_dataset(), steps)
+
+
+def test_soft_targets_are_labelled_in_the_stream(growing: Stream) -> None:
+    task = growing.tasks[1]  # labels 2 and 3
+    few = task.data.train[torch.arange(3)]
+    targets = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]])
+    labelled = task.labelled(ImageSet(few.images, few.labels, targets), seen=5)
+    assert torch.equal(labelled.labels, few.labels + 2)
+    assert labelled.targets is not None
+    assert torch.equal(labelled.targets[:, 2:4], targets)
+    assert labelled.targets[:, [0, 1, 4]].abs().sum() == 0
+    assert task.labelled(few, seen=5).targets is None
+    with pytest.raises(InputError, match="have 3 classes, the task 2"):
+        task.labelled(ImageSet(few.images, few.labels, one_hot(few.labels, 3)), seen=5)
+
+
+def test_steps_use_only_the_labels_of_a_set_with_soft_targets(
+    make_dataset: Callable[..., Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = make_dataset(classes=4)
+    train = ImageSet(dataset.train.images, dataset.train.labels, one_hot(dataset.train.labels, 4))
+    stream = split_classes(Dataset(train, dataset.test, dataset.spec, dataset.source), 2)
+    assert all(task.data.train.targets is None for task in stream.tasks)
+    assert "only its labels are used" in caplog.text
 
 
 def test_a_stream_of_ones_own(make_dataset: Callable[..., Dataset]) -> None:
     day, night = renamed(make_dataset(seed=1), "day"), renamed(make_dataset(seed=2, classes=4), "night")
     stream = Stream("mine", (Task("day", day, (0, 1, 2)), Task("night", night, (2, 0, 3, 4))), tuple("abcde"))
-    assert [stream.seen(0), stream.seen(1), stream.cells(1)] == [3, 5, 7]
+    assert [stream.seen(0), stream.seen(1), stream.slots(1)] == [3, 5, 7]
     assert stream.grows
 
 

@@ -84,5 +84,5 @@ def test_nothing_was_left_to_fill_in(pages: dict[Path, Page]) -> None:
     for path in pages:
         text = path.read_text(encoding="utf-8")
         assert "--8&lt;--" not in text
-        assert "<!-- command" not in text
+        assert "<!-- program" not in text
         assert "<!-- methods" not in text

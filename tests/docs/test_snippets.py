@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_python_blocks_run_and_print_what_they_claim(
     page: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A block with a title is a file: written there and compiled. `print(x)  # 3` claims the output 3 (`3 …`: a start)."""
+    """A block with a title is a file: written there, compiled. `print(x)  # 3` claims the output 3 (`3 …`: a start)."""
     variables: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):
         place = f"{name(page)}:{block.line}"
@@ -53,7 +53,9 @@ def test_python_blocks_run_and_print_what_they_claim(
 def _check_claims(block: Block, printed: list[str], place: str) -> None:
     for claim in CLAIM.finditer(block.text):
         output = claim["output"]
-        matches = [line for line in printed if line == output or (output.endswith(" …") and line.startswith(output[:-2]))]
+        matches = [
+            line for line in printed if line == output or (output.endswith(" …") and line.startswith(output[:-2]))
+        ]
         assert matches, f"{place}: expected {output!r}, printed {printed}"
 
 

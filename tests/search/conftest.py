@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from proxyset.data import Dataset
-from proxyset.nets import Arch
-from proxyset.ray_environment import prepare_ray
-from search.settings import Schedule
+from proxyset.compute.ray_environment import prepare_ray
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.nets.arch import Arch
+from search.placement import Placement, place
+from search.settings import RankingSettings
+from search.sources.free import JacobianCovariance, ParameterCount
+from search.sources.trained import EarlyStop, ProxySource, WholeSet
 from search.space import Candidate
-from search.trial import Context, Source, pack
+from search.trial import TrialContext, pack
 
 ARCHS = (
     Arch(4, 1, "none", "relu", "none"),
@@ -22,30 +27,34 @@ ARCHS = (
 
 
 @pytest.fixture
-def context(make_dataset: Callable[..., Dataset]) -> Context:
+def context(make_dataset: Callable[..., Dataset]) -> TrialContext:
     """Three small ConvNets, and one source of every kind, over 8×8 images of three classes."""
     return make_context(make_dataset(counts=12))
 
 
-def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **schedule: int) -> Context:
+def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **settings: Any) -> TrialContext:
     proxy = dataset.train[torch.cat([index[:2] for index in dataset.train.indices_by_class(3)])]
     sources = (
-        Source("random", "proxy", 6),
-        Source("early-stop", "early-stop", 36, batch=6, batches=1),
-        Source("params", "params"),
-        Source("jacobian", "jacobian", 36),
-        Source("whole-again", "whole", 36),
-        Source("whole", "whole", 36),
+        ProxySource("random", 6),
+        EarlyStop("early-stop", 36, whole=36, batch=6, batches=1),
+        ParameterCount("params"),
+        JacobianCovariance("jacobian", 36),
+        WholeSet("whole-again", 36),
+        WholeSet("whole", 36),
     )
     candidates = candidates or tuple(Candidate(str(arch), arch) for arch in ARCHS)
-    return Context(
+    return TrialContext(
         dataset.spec,
-        Schedule(**({"epochs": 6, "whole_epochs": 2, "batch_size": 8} | schedule)),
-        0,
+        RankingSettings(**({"epochs": 6, "whole_epochs": 2, "batch_size": 8} | settings)),
         {"random": pack(proxy), "train": pack(dataset.train), "test": pack(dataset.test)},
         {source.name: source for source in sources},
         {candidate.name: candidate for candidate in candidates},
     )
+
+
+def here(session: Session | None = None) -> Placement:
+    """Trials in this process, on the CPU unless a session says otherwise."""
+    return place(None, session or Session(device="cpu"))
 
 
 @pytest.fixture(scope="session")

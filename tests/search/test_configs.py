@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from proxyset.config import parse
+from proxyset.cli.parse import parse
 from search.cli import main
+from search.commands import RunSettings, resolve
 from search.folder import ROWS
-from search.settings import Run, resolve
 from search.space import space_720
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "search").glob("*.yaml"))
@@ -21,9 +21,9 @@ def test_a_config_opens_with_the_command_that_runs_it(path: Path, monkeypatch: p
     words = shlex.split(first.removeprefix("# "))
     assert words[:2] == ["search", "run"]
     assert words[words.index("--config") + 1] == f"configs/search/{path.name}"
-    command = resolve(parse(Run, words[2:], "search run", pairs=True))
-    count = len(space_720(command.where or ""))
-    assert command.sample == "all" or command.sample <= count
+    command = resolve(parse(RunSettings, words[2:], "search run"))
+    count = len(space_720(command.space.where or ""))
+    assert command.space.sample == "all" or int(command.space.sample) <= count
 
 
 @pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem == "digits"], ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.rank import interval, kendall, lead, on_top, precision, regret, share, spearman, summarise, top
+from search.rank import Lead, interval, kendall, lead, on_top, precision, regret, share, spearman, summarise, top
 
 A = np.array([0.1, 0.4, 0.4, 0.9, 0.7])
 B = np.array([0.2, 0.3, 0.5, 0.8, 0.8])
@@ -102,7 +102,7 @@ def test_summary_has_every_statistic() -> None:
     same = [facts[name] for name in ("spearman", "kendall", "spearman_top5", "precision_top20")]
     assert same == pytest.approx([1, 1, 1, 1])
     assert facts["regret"] == 0.0
-    assert facts["found"] == truth.max()
+    assert facts["chosen"] == truth.max()
 
 
 def test_lead_is_paired() -> None:
@@ -111,12 +111,30 @@ def test_lead_is_paired() -> None:
     truth = rng.normal(size=60)
     worse = truth + rng.normal(size=60)
     better = worse + 0.2 * (truth - worse)
-    value, low, high = lead(better, worse, truth, np.random.default_rng(0), 300)
-    assert value == pytest.approx(spearman(better, truth) - spearman(worse, truth))
-    assert 0 < low < value < high
-    own = interval(spearman, better, truth, np.random.default_rng(0), 300)
-    assert high - low < own[1] - own[0]
-    assert lead(truth, truth, truth, np.random.default_rng(0), 10) == (0.0, 0.0, 0.0)
+    result = lead(better, worse, truth, np.random.default_rng(0), 300)
+    assert result.value == pytest.approx(spearman(better, truth) - spearman(worse, truth))
+    assert 0 < result.low < result.value < result.high
+    assert result.verdict == "significant"
+    low, high = interval(spearman, better, truth, np.random.default_rng(0), 300)
+    assert result.high - result.low < high - low
+    assert lead(truth, truth, truth, np.random.default_rng(0), 10) == Lead(0.0, 0.0, 0.0, "no difference")
+
+
+def test_the_verdict_of_a_lead() -> None:
+    """Significant: the 95 % interval leaves out 0. Suggestive: only the 90 % interval does."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=24)
+    noise = rng.normal(size=(2, 24))
+    verdicts = []
+    for strength in np.linspace(0.3, 3, 16):
+        first, second = truth + 0.3 * noise[0], truth + strength * noise[1]
+        result = lead(first, second, truth, np.random.default_rng(0), 500)
+        assert (result.verdict == "significant") == (result.low > 0 or result.high < 0)
+        verdicts.append(result.verdict)
+    assert verdicts[0] == "no difference"
+    assert verdicts[-1] == "significant"
+    assert "suggestive" in verdicts
+    assert lead(np.ones(24), truth, truth, np.random.default_rng(0), 20).verdict == "unknown"
 
 
 @pytest.mark.parametrize("order", [1, -1])

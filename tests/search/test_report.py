@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proxyset.settings import InputError, RunError
+from proxyset.errors import InputError, RunError
+from search.cli import report
 from search.folder import PLAN, SOURCES, RunFolder
-from search.report import mean_scores, report
-from search.settings import Run, resolve
+from search.scores import mean_scores
 from search.space import CHOICES, space_720
+from search.tables import lead_in_words
 
 NAMES = [candidate.name for candidate in space_720("width<=32")][:24]
 ARCHS = {candidate.name: candidate.arch for candidate in space_720("width<=32")}
@@ -21,13 +22,13 @@ ARCHS = {candidate.name: candidate.arch for candidate in space_720("width<=32")}
 def row(source: str, name: str, score: float | None, repeat: int = 0, error: str | None = None) -> dict[str, object]:
     free = source in ("params", "jacobian")
     choices = {choice: getattr(ARCHS[name], choice) for choice in CHOICES}
-    own = {"source": source, "name": name, "repeat": repeat, "seed": 0, "parameters": 10, "score": score}
-    return own | choices | {"accuracy": None if free else score, "seconds": 1.0, "error": error}
+    facts = {"source": source, "name": name, "repeat": repeat, "seed": 0, "parameters": 10, "score": score}
+    return facts | choices | {"accuracy": None if free else score, "seconds": 1.0, "error": error}
 
 
 def make_run(path: Path, rows: list[dict[str, object]], **settings: object) -> RunFolder:
     folder = RunFolder(path)
-    folder.create(resolve(Run(**settings)))
+    folder.begin({"seed": 0, "repeats": 1, "promote": 0} | settings, ())
     folder.write(PLAN, {"data": "x", "names": NAMES})
     sources = dict.fromkeys([str(r["source"]) for r in rows])
     folder.write(
@@ -51,7 +52,7 @@ def full_run(path: Path, **settings: object) -> RunFolder:
 
 def test_report_writes_tables_summary_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = full_run(tmp_path / "run", promote=3)
-    report(folder, folder.path)
+    report(folder, folder.path, as_json=False)
     out = capsys.readouterr().out
     assert "dsa" in out
     assert "noise ceiling" in out
@@ -74,7 +75,7 @@ def test_report_is_the_same_again_and_json_is_alone_on_stdout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = full_run(tmp_path / "run")
-    report(folder, folder.path)
+    report(folder, folder.path, as_json=False)
     first = (folder.path / "summary.json").read_text()
     capsys.readouterr()
     report(folder, tmp_path / "elsewhere", as_json=True)
@@ -87,7 +88,7 @@ def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.Capt
     rows += [row("whole", name, i / 10) for i, name in enumerate(NAMES[:4])]
     rows += [row("whole", NAMES[4], None, error="Diverged: the logits are not finite")]
     folder = make_run(tmp_path / "run", rows)
-    report(folder, folder.path)
+    report(folder, folder.path, as_json=False)
     assert "1 trials failed and are left out" in capsys.readouterr().out
     facts = json.loads((folder.path / "summary.json").read_text())["sources"]
     assert (facts["dsa"]["n"], facts["whole"]["failed"]) == (4, 1)
@@ -95,7 +96,7 @@ def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.Capt
 
 def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", [row("dsa", name, i / 10) for i, name in enumerate(NAMES[:5])])
-    report(folder, folder.path)
+    report(folder, folder.path, as_json=False)
     summary = json.loads((folder.path / "summary.json").read_text())
     assert summary["truth"] == {"n": 0}
     assert "spearman" not in summary["sources"]["dsa"]
@@ -103,11 +104,11 @@ def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
 
 def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished trial"):
-        report(make_run(tmp_path / "empty", []), tmp_path)
+        report(make_run(tmp_path / "empty", []), tmp_path, as_json=False)
     failed = [row("dsa", name, None, error="RuntimeError: no") for name in NAMES[:3]]
     folder = make_run(tmp_path / "failed", [*failed, row("params", NAMES[0], 3.0)])
     with pytest.raises(RunError, match="every training failed"):
-        report(folder, folder.path)
+        report(folder, folder.path, as_json=False)
 
 
 def test_mean_scores_by_repeats_in_the_plans_order() -> None:
@@ -118,3 +119,37 @@ def test_mean_scores_by_repeats_in_the_plans_order() -> None:
     assert math.isclose(scores[NAMES[1]], 0.4)
     assert scores[NAMES[0]] == 0.4
     assert mean_scores(rows, NAMES, repeats=1)["dsa"][NAMES[1]] == 0.2
+
+
+def test_a_lead_is_said_with_its_interval_and_what_it_means() -> None:
+    row = {"first": "dsa", "other": "random", "spearman": 0.11, "low": -0.01, "high": 0.29, "verdict": "suggestive"}
+    assert lead_in_words(row) == (
+        "dsa against random: ρ is 0.11 higher (95 % CI −0.01 to 0.29): suggestive, not significant."
+    )
+    worse = row | {"spearman": -0.3, "low": -0.5, "high": -0.1, "verdict": "significant"}
+    assert "ρ is 0.30 lower (95 % CI −0.50 to −0.10): significant." in lead_in_words(worse)
+    assert "no significant difference" in lead_in_words(row | {"verdict": "no difference"})
+    assert "cannot be compared" in lead_in_words(row | {"spearman": math.nan, "verdict": "unknown"})
+
+
+def test_the_printed_report_says_each_lead_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = full_run(tmp_path / "run")
+    report(folder, folder.path, as_json=False)
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert [row["verdict"] for row in summary["leads"]] == ["unknown", "significant"]  # params are constant
+    out = capsys.readouterr().out
+    assert "dsa and params: a ranking is constant" in out
+    assert "dsa against whole-again: ρ is" in out
+
+
+def test_which_sources_train_nothing_is_kept_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that their scores, whatever they are, are drawn as ranks and need no training to have succeeded."""
+    rows = [row("synflow", name, 1e9 * i) for i, name in enumerate(NAMES[:5])]
+    rows += [row("whole", name, i / 10) for i, name in enumerate(NAMES[:5])]
+    folder = make_run(tmp_path / "run", rows)
+    facts = folder.read(SOURCES)
+    folder.write(SOURCES, facts | {"synflow": facts["synflow"] | {"free": True}})
+    report(folder, folder.path, as_json=False)
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert summary["sources"]["synflow"]["free"]
+    assert not summary["sources"]["whole"]["free"]

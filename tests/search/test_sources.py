@@ -1,22 +1,39 @@
-"""From names to proxy sets: found where they lie, built where they do not, refused where they cannot serve."""
+"""From names to proxy sets: used where they lie, built where they do not, refused where they cannot serve."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proxyset.cli import main as build_main
-from proxyset.config import parse
-from proxyset.data import Dataset, load
-from proxyset.proxy import ProxySet
-from proxyset.settings import InputError
-from search.settings import Run, Schedule, part, resolve
-from search.sources import make_sources, plan_proxies, provide
-from tests.search.conftest import SMALL
+from proxyset.artefact.build import build
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.cli.app import main as build_main
+from proxyset.compute.session import Session
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from proxyset.methods.registry import get_method
+from proxyset.progress import Progress, silent
+from search.settings import RankingSettings, fill
+from search.sources.make import make_sources
+from search.sources.proxies import PlannedProxy, Proxies, SourcePlan, obtain, plan_sources
+
+SETTINGS = fill(
+    RankingSettings(ipc=2, epochs=2, whole_epochs=1, batch_size=256, iterations=1, condense_net="mlp"), "tiny"
+)
+SESSION = Session(device="cpu")
 
 
-def command(images: Path, *flags: str) -> Run:
-    argv = ["--dataset", str(images), *SMALL.split(), *flags]
-    return resolve(parse(Run, argv, "search run", pairs=True))
+def plan(proxies: Proxies, dataset: Dataset, **settings: Any) -> SourcePlan:
+    return plan_sources(proxies, dataset, SETTINGS.model_copy(update=settings), SESSION)
+
+
+def plan_one(proxy: str, dataset: Dataset, **settings: Any) -> PlannedProxy:
+    return plan([proxy], dataset, **settings).proxies[0]
+
+
+def provide(planned: PlannedProxy, dataset: Dataset, progress: Progress = silent) -> ProxySet:
+    return obtain(planned, dataset, SESSION, progress)
 
 
 @pytest.fixture
@@ -24,60 +41,104 @@ def dataset(images: Path) -> Dataset:
     return load(images)
 
 
-def test_a_missing_set_is_built_once_and_then_found(images: Path, dataset: Dataset) -> None:
-    run = command(images, "--proxy", "random")
-    (plan,) = plan_proxies(run, dataset)
-    assert plan.missing
-    built = provide(plan, run, dataset)
+def test_a_missing_set_is_built_once_and_used_again(dataset: Dataset) -> None:
+    planned = plan_one("random", dataset)
+    assert planned.missing
+    built = provide(planned, dataset)
     assert len(built.data) == 6
-    (again,) = plan_proxies(command(images, "--proxy", "random", "--no-build"), dataset)
-    assert again.path == plan.path
-    assert provide(again, run, dataset).data.sha256() == built.data.sha256()
+    again = plan_one("random", dataset, build=False)
+    assert again.path == planned.path
+    assert provide(again, dataset).data.sha256() == built.data.sha256()
 
 
-def test_other_settings_are_another_set(images: Path, dataset: Dataset) -> None:
-    flags = ([], ["--ipc", "1"], ["--seed", "1"], ["--iterations", "2"], ["--condense-net", "convnet-w4"])
-    paths = {plan_proxies(command(images, "--proxy", "dsa", *flag), dataset)[0].path for flag in flags}
-    assert len(paths) == len(flags)
+def test_other_settings_are_another_set(dataset: Dataset) -> None:
+    changes = ({}, {"ipc": 1}, {"seed": 1}, {"iterations": 2}, {"condense_net": "convnet-w4"})
+    paths = {plan_one("dsa", dataset, **change).path for change in changes}
+    assert len(paths) == len(changes)
 
 
-def test_without_building_the_command_is_named_and_it_works(images: Path, dataset: Dataset) -> None:
-    run = command(images, "--proxy", "dsa", "--no-build")
+def test_what_is_left_open_is_the_methods_default(dataset: Dataset) -> None:
+    planned = plan_one("dsa", dataset, iterations=None, condense_net=None)
+    assert planned.wanted is not None
+    assert planned.wanted.method == get_method("dsa")()
+
+
+def test_without_building_the_command_is_named_and_it_works(dataset: Dataset) -> None:
     with pytest.raises(InputError) as error:
-        plan_proxies(run, dataset)
+        plan(["dsa"], dataset, build=False)
     words = str(error.value).split("to build it: ")[1].split()
     assert words[:2] == ["proxyset", "build"]
     with pytest.raises(SystemExit, match="0"):
         build_main(words[1:])
-    (plan,) = plan_proxies(run, dataset)
-    assert not plan.missing
+    assert not plan_one("dsa", dataset, build=False).missing
 
 
-def test_what_proxyset_build_made_under_its_own_name_is_used(images: Path, dataset: Dataset) -> None:
-    run = command(images, "--proxy", "random")
-    (plan,) = plan_proxies(run, dataset)
+def test_what_proxyset_build_made_under_its_own_name_is_used(dataset: Dataset) -> None:
+    planned = plan_one("random", dataset)
     plain = Path("proxysets/tiny-random-ipc2-seed0.safetensors")
-    provide(plan, run, dataset).save(plain)
-    assert plan_proxies(run, dataset)[0].path == plain
-    other = command(images, "--proxy", "random", "--seed", "1")
-    assert plan_proxies(other, dataset)[0].path != plain
+    provide(planned, dataset).save(plain)
+    assert plan_one("random", dataset).path == plain
+    assert plan_one("random", dataset, seed=1).path != plain
 
 
-def test_a_file_is_a_source_if_it_is_of_the_same_data(images: Path, dataset: Dataset, tiny: Dataset) -> None:
-    from proxyset.builder import build
-    from proxyset.methods import get_method
-
-    build(dataset, get_method("random")(), 3).save("mine.safetensors")
-    run = command(images, "--proxy", "mine.safetensors", "early-stop", "whole")
-    (plan,) = plan_proxies(run, dataset)
-    proxy = provide(plan, run, dataset)
-    sources = make_sources(run, part(run, Schedule), dataset, [(plan, proxy)])
+def test_a_file_is_a_source_if_it_is_of_the_same_data(dataset: Dataset, tiny: Dataset) -> None:
+    build(dataset, "random", 3, progress=False).save(Path("mine.safetensors"))
+    planned = plan(["mine.safetensors", "early-stop", "whole"], dataset)
+    proxies = [provide(one, dataset) for one in planned.proxies]
+    sources = make_sources(planned, proxies, dataset, SETTINGS)
     assert list(sources) == ["mine", "early-stop", "params", "jacobian", "whole-again", "whole"]
-    assert (sources["mine"].images, sources["early-stop"].batch) == (9, 9)
-    build(tiny, get_method("random")(), 3).save("other.safetensors")
-    run = command(images, "--proxy", "other.safetensors")
+    assert [source.free for source in sources.values()] == [False, False, True, True, False, False]
+    assert (sources["mine"].images, sources["early-stop"].facts()["batch"]) == (9, 9)
+    build(tiny, "random", 3, progress=False).save(Path("other.safetensors"))
     with pytest.raises(InputError, match="made from other data"):
-        provide(plan_proxies(run, dataset)[0], run, dataset)
+        provide(plan_one("other.safetensors", dataset), dataset)
+
+
+def test_objects_and_names_of_ones_own(dataset: Dataset) -> None:
+    """From Python: a method with its settings, a proxy set in memory, under names that the tables should have."""
+    given = build(dataset, "random", 1, progress=False)
+    method = get_method("dsa")(iterations=1, net="mlp")
+    planned = plan({"dsa-1": method, "mine": given}, dataset).proxies
+    assert [one.name for one in planned] == ["dsa-1", "mine"]
+    assert planned[0].wanted is not None
+    assert planned[0].wanted.method == method
+    assert provide(planned[1], dataset) is given
+    assert [one.name for one in plan([method, given], dataset).proxies] == ["dsa", "random"]
+    other = ProxySet(given.data, given.spec, given.provenance | {"dataset": {"sha256": "0"}})
+    with pytest.raises(InputError, match="made from other data"):
+        provide(plan([other], dataset).proxies[0], dataset)
+
+
+def test_a_method_of_ones_own_is_named_by_its_module(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my_method.py").write_text(MEAN)
+    monkeypatch.syspath_prepend(".")
+    planned = plan_one("my_method:Mean", dataset)
+    assert planned.name == "mean"
+    proxy = provide(planned, dataset)
+    assert proxy.data.targets is not None
+    with pytest.raises(InputError, match="--method my_method:Mean"):
+        plan(["my_method:Mean"], dataset, build=False, seed=1)
+    with pytest.raises(InputError, match="cannot load the method"):
+        plan(["my_method:Meen"], dataset)
+
+
+MEAN = """
+import torch
+from proxyset import ImageSet, Method
+from proxyset.data.spec import normalise
+
+class Mean(Method):
+    name = "mean"
+
+    def condense(self, problem, context):
+        real, spec = problem.real, problem.spec
+        means = torch.stack([normalise(real.images[index], spec).mean(0) for index in problem.classes])
+        images = means.repeat_interleave(problem.ipc, 0)
+        images = images + torch.randn(images.shape, generator=context.generator)
+        targets = torch.full((len(images), spec.classes), 0.1 / spec.classes)
+        targets[torch.arange(len(images)), problem.labels] += 0.9
+        return ImageSet(images, problem.labels, targets)
+"""
 
 
 @pytest.mark.parametrize(
@@ -86,40 +147,45 @@ def test_a_file_is_a_source_if_it_is_of_the_same_data(images: Path, dataset: Dat
         (["dsaa"], "did you mean 'dsa'"),
         (["none.safetensors"], "no such file"),
         (["random", "random"], "twice"),
+        (["whole", "whole"], "twice"),
         (["early"], "did you mean 'early-stop'"),
+        ([], "at least one"),
+        ({"train": "random"}, "cannot be called 'train'"),
     ],
 )
-def test_a_bad_proxy_says_what_is_wrong(images: Path, dataset: Dataset, proxy: list[str], message: str) -> None:
+def test_a_bad_proxy_says_what_is_wrong(dataset: Dataset, proxy: Proxies, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plan_proxies(command(images, "--proxy", *proxy), dataset)
+        plan(proxy, dataset)
 
 
-def test_an_impossible_set_is_refused_before_anything_is_built(images: Path, dataset: Dataset) -> None:
-    with pytest.raises(InputError, match="ipc 13 is larger"):
-        plan_proxies(command(images, "--proxy", "random", "--ipc", "13"), dataset)
+def test_an_impossible_set_is_refused_before_anything_is_built(dataset: Dataset) -> None:
+    with pytest.raises(InputError, match="ipc=13"):
+        plan(["random"], dataset, ipc=13)
 
 
-def test_building_goes_on_after_an_interrupt(images: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = command(images, "--proxy", "dc", "--iterations", "4", "--ipc", "1")
-    (plan,) = plan_proxies(run, dataset)
-    whole = provide(plan, run, dataset).data.sha256()
-    plan.path.unlink()
+def test_building_goes_on_after_an_interrupt(dataset: Dataset) -> None:
+    planned = plan_one("dc", dataset, iterations=4, ipc=1)
+    assert planned.path is not None
+    whole = provide(planned, dataset).data.sha256()
+    planned.path.unlink()
 
-    class Interrupting:
-        terminal = False
+    def interrupt(done: float, total: int, loss: float | None = None) -> None:
+        if done >= 2:
+            raise KeyboardInterrupt
 
-        def __init__(self, title: str) -> None: ...
+    with pytest.raises(KeyboardInterrupt):
+        provide(planned, dataset, interrupt)
+    assert planned.path.with_suffix(".checkpoint").exists()
+    assert provide(planned, dataset).data.sha256() == whole
+    assert ProxySet.load(planned.path).provenance["method"] == "dc"
 
-        def __call__(self, done: int, total: int, loss: float | None = None) -> None:
-            if done == 2:
-                raise KeyboardInterrupt
 
-        def close(self) -> None: ...
-
-    with monkeypatch.context() as patch:
-        patch.setattr("search.sources.ProgressLine", Interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            provide(plan, run, dataset)
-    assert plan.path.with_suffix(".checkpoint").exists()
-    assert provide(plan, run, dataset).data.sha256() == whole
-    assert ProxySet.load(plan.path).provenance["method"] == "dc"
+def test_what_a_trial_costs(dataset: Dataset) -> None:
+    """Early stopping trains on as many images as a proxy does; the whole set on all of them, each epoch."""
+    planned = plan(["random", "early-stop", "whole"], dataset)
+    sources = make_sources(planned, [provide(planned.proxies[0], dataset)], dataset, SETTINGS)
+    costs = {name: source.images_trained(SETTINGS) for name, source in sources.items()}
+    whole = len(dataset.train)
+    assert costs == {
+        "random": 12, "early-stop": 12, "params": 0, "jacobian": 0, "whole-again": whole, "whole": whole,
+    }  # fmt: skip

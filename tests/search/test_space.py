@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from proxyset.data import Dataset
-from proxyset.nets import SPACE_720, build_net
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from proxyset.nets.arch import SPACE_720, Arch
+from proxyset.nets.build import build_net
 from proxyset.seeds import make_generator
-from proxyset.settings import InputError
-from search.space import CHOICES, Candidate, fitting, load_space, parse_where, space_720, stratified
+from search.settings import SpaceChoice
+from search.space import CHOICES, Candidate, choose, fitting, load_space, make_candidates, space_720, stratified
+from search.where import parse_where
 
 MODULE = """
 import torch
@@ -39,7 +42,7 @@ def broken():
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """A module of the user's in the working folder, under a name of its own for each test."""
+    """A module of the user's in the working folder, under another name in each test."""
     name = f"mine_{abs(hash(request.node.name))}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
@@ -64,9 +67,9 @@ def test_there_are_720_different_ones() -> None:
     ],
 )
 def test_where_keeps_what_meets_every_condition(where: str, count: int) -> None:
-    found = space_720(where)
-    assert len(found) == count
-    assert all(holds(getattr(c.arch, name)) for c in found for name, holds in parse_where(where))
+    kept = space_720(where)
+    assert len(kept) == count
+    assert all(holds(getattr(c.arch, name)) for c in kept for name, holds in parse_where(where))
 
 
 @pytest.mark.parametrize(
@@ -141,9 +144,9 @@ def test_a_users_network_gets_its_weights_from_the_generator(module: str, tiny: 
     [
         ("nowhere_to_be_found:space", "No module named"),
         ("{module}:spaec", "has no attribute"),
-        ("{module}", "package.module:function"),
+        ("{module}", "package.module:name"),
         ("{module}:twice", "'a' twice"),
-        ("{module}:no_pairs", r"must yield \(name, builder\)"),
+        ("{module}:no_pairs", "no_pairs': 'a' is not a ConvNet"),
         ("{module}:broken", "not today"),
     ],
 )
@@ -156,4 +159,45 @@ def test_a_builder_that_fails_is_a_problem_not_an_error(tiny: Dataset) -> None:
     def fail(channels: int, size: int, classes: int) -> nn.Module:
         raise RuntimeError("no\nsuch layer")
 
-    assert Candidate("bad", builder=fail).problem(tiny.spec) == "no such layer"
+    problem = Candidate("bad", builder=fail).problem(tiny.spec)
+    assert problem is not None
+    assert "RuntimeError: no such layer" in problem
+
+
+def test_a_list_from_python_may_mix_architectures_names_and_builders(tiny: Dataset) -> None:
+    def linear(channels: int, size: int, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
+
+    candidates = make_candidates([Arch(4, 1), "convnet-w4", "mlp", ("linear", linear)], "the list", size=8)
+    assert [c.name for c in candidates] == [str(Arch(4, 1)), "convnet-w4", "mlp", "linear"]
+    assert candidates[1].arch == Arch(4, 2)  # the depth for 8×8
+    for candidate in candidates:
+        net = candidate.build(tiny.spec, make_generator(0))
+        assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
+        assert candidate.parameters(tiny.spec) == sum(p.numel() for p in net.parameters())
+    with pytest.raises(InputError, match="the list has the name 'mlp' twice"):
+        make_candidates(["mlp", "mlp"], "the list")
+    with pytest.raises(InputError, match="must hold"):
+        make_candidates([nn.Identity()], "the list")
+
+
+def test_choose_samples_and_says_what_it_leaves_out(tiny: Dataset) -> None:
+    lines: list[str] = []
+    chosen = choose(SpaceChoice(sample=5), tiny.spec, 0, lines.append)
+    assert len(chosen) == 5
+    assert "left out 120 of 720" in lines[0]
+    assert len(choose(["mlp", "convnet-w4"], tiny.spec, 0, lines.append)) == 2
+    with pytest.raises(InputError, match="at least two"):
+        choose(["mlp"], tiny.spec, 0, lines.append)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sample": 1}, "`sample`: must be at least 2"),
+        ({"space": "a:b", "where": "width<=4"}, "cannot restrict"),
+    ],
+)
+def test_a_choice_that_means_nothing_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SpaceChoice(**settings)

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from proxyset.data import Dataset
-from proxyset.settings import InputError
-from search.settings import Execution
+from proxyset.compute.parallel import Pool
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from search.placement import place
 from search.space import Builder, Candidate
-from search.trial import Context, Job, Row, Workbench
+from search.trial import Job, Row, TrialContext, Workbench
 from tests.search.conftest import make_context
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +30,12 @@ def global_generators_stay_put() -> None:
     """Not held here: Ray and Tune draw names from the global generators."""
 
 
-def run(jobs: list[Job], context: Context, **settings: int) -> list[Row]:
+def run(jobs: list[Job], context: TrialContext, session: Session | None = None, **pool: int) -> list[Row]:
     from search.tune import run_trials
 
     rows: list[Row] = []
-    run_trials(jobs, context, Execution(**settings), lambda row, running: rows.append(row))
+    placement = place(Pool(workers=None, **pool), session or Session(device="cpu"))
+    run_trials(jobs, context, placement, lambda row, running: rows.append(row))
     return rows
 
 
@@ -74,10 +77,14 @@ def kill_as_they_come(folder: Path, times: int) -> threading.Thread:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_the_same_rows_as_in_a_plain_loop(context: Context) -> None:
+def test_the_same_rows_as_in_a_plain_loop(context: TrialContext) -> None:
+    """Also with a precision and a memory limit, which `test_trial` shows to change the work: they reach the workers."""
     jobs = [Job(source, name) for source in context.sources for name in context.candidates]
-    bench = Workbench(context)
-    assert without_time(run(jobs, context)) == without_time([bench.run(job) for job in jobs])
+    session = Session(device="cpu", precision="bf16", memory_limit=0.4376)  # a few images at a time
+    bench = Workbench(context, session)
+    expected = without_time([bench.run(job) for job in jobs])
+    assert without_time(run(jobs, context, session)) == expected
+    assert all(row["error"] is None for row in expected)
 
 
 @pytest.mark.slow
@@ -93,7 +100,8 @@ def test_a_worker_killed_mid_trial_is_retried_and_nothing_else_lost(
     thread.join(1)
     assert not thread.is_alive()
     healthy = replace(context, candidates={**context.candidates, "dies": Candidate("dies", builder=linear)})
-    expected = [Workbench(healthy).run(job) for job in jobs]
+    bench = Workbench(healthy, Session(device="cpu"))
+    expected = [bench.run(job) for job in jobs]
     assert without_time(rows) == without_time(expected)
 
 
@@ -110,19 +118,21 @@ def test_a_trial_whose_workers_keep_dying_is_a_row(make_dataset: Callable[..., D
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_what_no_machine_has_room_for_is_refused(context: Context) -> None:
-    with pytest.raises(InputError, match="a trial asks for 64 CPU and 0 GPU, but no machine has that"):
-        run([Job("whole", next(iter(context.candidates)))], context, cpus_per_trial=64)
+def test_what_no_machine_has_room_for_is_refused(context: TrialContext) -> None:
+    with pytest.raises(InputError, match="needs 64 CPU and 0 GPU, but no machine has that"):
+        run([Job("whole", next(iter(context.candidates)))], context, cpus=64)
 
 
 TWO_NODES = """
 import sys, time
 from dataclasses import replace
-from proxyset.ray_environment import prepare_ray
+from proxyset.compute.ray_environment import prepare_ray
 prepare_ray()
 import ray
 from ray.cluster_utils import Cluster
-from search.settings import Execution
+from proxyset.compute.parallel import Pool
+from proxyset.compute.session import Session
+from search.placement import place
 from search.space import Candidate
 from search.trial import Job
 from tests.conftest import make_dataset
@@ -147,7 +157,8 @@ def on_row(row, running):
         assert running == 1, running
         cluster.remove_node(second, allow_graceful=False)
 
-run_trials([Job("whole", "slow", repeat) for repeat in range(8)], context, Execution(retries=3), on_row)
+placement = place(Pool(workers=None, retries=3), Session(device="cpu"))
+run_trials([Job("whole", "slow", repeat) for repeat in range(8)], context, placement, on_row)
 assert sorted(row["repeat"] for row in rows) == list(range(8)), rows
 assert all(row["error"] is None for row in rows), rows
 assert sum(node["Alive"] for node in ray.nodes()) == 1
@@ -187,8 +198,8 @@ def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) 
     """SIGKILL to the driver of a local Ray, with a home that cannot be written; --resume does only the rest."""
     (tmp_path / "slow_space.py").write_text(SLOW_SPACE)
     flags = f"--dataset {images} --space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random".split()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment = own | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = plain | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     rows = tmp_path / "run" / "rows.jsonl"
 
     def start(*argv: str) -> "subprocess.Popen[bytes]":

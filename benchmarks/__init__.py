@@ -1,0 +1,1 @@
+"""Speed, measured against plain eager implementations in the same run."""

@@ -1,0 +1,104 @@
+"""From what a user calls a memory to where its images come from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from continual.providers import AllData, FileProvider, MethodProvider, Provider
+from continual.settings import JOINT, NONE, SMALL, Budget
+from continual.trainer import Trainer
+from proxyset.errors import InputError, nearest
+from proxyset.methods.base import Method
+from proxyset.methods.registry import METHODS, get_method
+from proxyset.registry import is_reference
+
+SUFFIX = ".safetensors"
+SMALL_DEFAULTS: dict[str, dict[str, Any]] = {name: {"iterations": 30, "net_epochs": 10} for name in ("dc", "dsa")}
+
+MemoryChoice = str | Path | Sequence[str | Path] | Method
+"""What a memory is called: `none`, `joint`, a method (its name, or one with its settings), or proxy-set files."""
+
+
+def provider_for(memory: MemoryChoice, budget: Budget, trainer: Trainer, *, ranks_by_learner: bool) -> Provider | None:
+    """Where the memory of a run comes from; None for `none`.
+
+    Args:
+        ranks_by_learner: whether the memory of a task is made when the network has just learned it from its full data;
+            methods that rank by features then use that network in place of one of their own.
+
+    Raises:
+        InputError: neither a method nor a file, or a setting that it does not have.
+    """
+    name = memory_name(memory)
+    if isinstance(memory, Method):
+        if budget.memory_settings:
+            raise InputError("`memory_settings` are for a method by name; this one has its settings already")
+        method = memory
+    else:
+        check_settings(budget.memory_settings, (name,))
+        if name == NONE:
+            return None
+        if name == JOINT:
+            return AllData()
+        if name.endswith(SUFFIX):
+            return FileProvider(trainer.stream, tuple(Path(part).expanduser() for part in name.split(",")))
+        method = method_for(name, budget.memory_settings, trainer.net, trainer.spec.size)
+    return MethodProvider(method, budget.store, trainer.seed, trainer.session, trainer.show, ranks_by_learner)
+
+
+def memory_name(memory: MemoryChoice) -> str:
+    """A memory as the command line names it."""
+    if isinstance(memory, Method):
+        return memory.name
+    return ",".join(map(str, memory)) if not isinstance(memory, str | Path) else str(memory)
+
+
+def label(memory: str) -> str:
+    """A memory's name as it goes into file names: that of the method, of its class, or of the first file."""
+    return memory.partition(":")[2] if is_reference(memory) else Path(memory.split(",")[0]).stem
+
+
+def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method:
+    """A method with the learner's network, then the defaults for small images, then the user's `name=value` settings.
+
+    Raises:
+        InputError: an unknown method or a bad value.
+    """
+    if not METHODS.knows(name):
+        hint = nearest(name, [*METHODS, NONE, JOINT])
+        raise InputError(f"unknown memory {name!r}: {hint} (or proxy-set files, separated by commas)")
+    method = get_method(name)
+    fields = method.model_fields
+    values = {"net": net} if "net" in fields else {}
+    values |= SMALL_DEFAULTS.get(name, {}) if size < SMALL else {}
+    return method(**values | {key: value for key, value in read_settings(choices).items() if key in fields})
+
+
+def check_settings(choices: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `InputError` for a setting that none of the named memories has."""
+    settings = read_settings(choices)
+    known = {field for name in names if settings and METHODS.knows(name) for field in get_method(name).model_fields}
+    for key in settings:
+        if key not in known:
+            hint = nearest(key, known) if known else f"{', '.join(names)} has none"
+            raise InputError(f"`memory_settings`: unknown setting {key!r}: {hint}")
+
+
+def read_settings(choices: Sequence[str]) -> dict[str, Any]:
+    """Settings as `name=value`, the values read as YAML.
+
+    Raises:
+        InputError: not of this form.
+    """
+    values = {}
+    for choice in choices:
+        key, sign, value = choice.partition("=")
+        try:
+            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            sign = ""
+        if not sign:
+            raise InputError(f"`memory_settings` are of the form name=value, got {choice!r}")
+    return values

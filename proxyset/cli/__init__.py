@@ -1,0 +1,1 @@
+"""The command line: `proxyset`, and what `search` and `continual` compose theirs from."""

@@ -1,0 +1,220 @@
+"""`proxyset build`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from proxyset.cli.app import say
+from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, extract, peek, read_yaml, with_group
+from proxyset.cli.parse import parse
+from proxyset.cli.sets import load_set, net_of, score
+from proxyset.errors import InputError
+from proxyset.methods.registry import METHODS, get_method
+from proxyset.settings import Compute, Settings
+
+if TYPE_CHECKING:
+    from proxyset.artefact.build import ProxySpec
+    from proxyset.compute.session import Session
+    from proxyset.data.spec import Dataset
+
+STORE = Path("proxysets")
+
+
+class Choice(Settings):
+    """The method."""
+
+    method: str = Field("dsa", description=f"{', '.join(METHODS)}, or your own as package.module:Class")
+    ipc: int = Field(1, description="images per class")
+
+
+class How(Seed, Choice):
+    """How."""
+
+    seeds: tuple[int, ...] = Field((), description="build one set for each of these (default: only that of --seed)")
+
+
+class Built(Output):
+    """What is written."""
+
+    out: Path | None = Field(
+        None,
+        description="the set's file, with {seed} in its name where there are several "
+        "(default: proxysets/DATASET-METHOD-ipcN-seedN.safetensors)",
+    )
+    nets: int = Field(0, ge=0, description="score each finished set with this many fresh networks (paper's protocol)")
+    resume: bool = Field(False, description="go on where an interrupted run stopped; finished sets are kept")
+    checkpoint_every: int = Field(10, ge=1, description="iterations (epochs for coresets) between two checkpoints")
+
+
+class Build(ConfiguredCommand):
+    """Condense a dataset into a few images per class."""
+
+    examples = (
+        "proxyset build",
+        "proxyset build --dataset mnist --ipc 10 --nets 20",
+        "proxyset build --dataset my_images/ --size 32 --method herding",
+        "proxyset build --method my_module:MyMethod --help",
+    )
+
+    data: Data = Field(Data(), title="what you condense")
+    how: How = Field(How(), title="how")
+    compute: Compute = Field(Compute(), title="where it runs")
+    output: Built = Field(Built(), title="output")
+
+
+def build_command(argv: list[str]) -> None:
+    method_class = get_method(_method_name(argv))
+    name = method_class.name
+    command = parse(with_group(Build, method_class, f"flags of method {name}", "method"), argv, "proxyset build")
+    from proxyset.artefact.build import ProxySpec
+    from proxyset.compute.session import Session
+    from proxyset.data.load import load
+
+    session = Session(command.compute)  # refuses a device that is not there before anything is read
+    dataset = load(command.data.dataset, **command.data.choices())
+    seeds = command.how.seeds or (command.how.seed,)
+    method = extract(command, method_class)
+    wanted = {seed: ProxySpec(dataset, method, command.how.ipc, seed) for seed in seeds}
+    method.check(wanted[seeds[0]].problem)
+    if command.output.nets and not len(dataset.test):
+        raise InputError(f"{dataset.spec.name} has no test images to evaluate on: leave out `nets`")
+    sets = {_output(command, spec): spec for spec in wanted.values()}
+    todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session)}
+    _announce(wanted[seeds[0]], session)
+    _say_estimate(command, todo, session)
+    for path in sets.keys() - todo.keys():
+        say(f"{path}: already built")
+    for path, spec in todo.items():
+        _build_one(command, spec, path, session, argv)
+    if command.output.nets:
+        _score(command, list(sets), dataset, session)
+    elif command.output.as_json:
+        print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
+    for path in sets:
+        say(f"{path}\n{path.with_suffix('.png')}")
+
+
+def _method_name(argv: list[str]) -> str:
+    """The method that is asked for: its flags are needed to understand the others."""
+    name = peek(argv, "method") or read_yaml(peek(argv, "config")).get("method")
+    return str(name or Choice.model_fields["method"].default)
+
+
+def _output(command: Build, wanted: ProxySpec) -> Path:
+    """The artefact's file for one seed; `{seed}` in --out stands for it."""
+    out = command.output.out
+    if out is None:
+        return STORE / f"{wanted.stem}.safetensors"
+    if len(command.how.seeds) > 1 and "{seed}" not in str(out):
+        raise InputError("with several `seeds`, `out` needs '{seed}' in its name, such as sets/mine-{seed}.safetensors")
+    path = Path(str(out).replace("{seed}", str(wanted.seed)))
+    if path.suffix != ".safetensors":
+        raise InputError(f"`out` names the artefact's file, which ends in .safetensors, got {str(path)!r}")
+    return path
+
+
+def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session) -> bool:
+    """Whether there is work to do for `path`; an error where doing it could lose something.
+
+    --resume keeps a finished set of the same work, --force replaces one of other work; to go on after an
+    interrupted --force takes both.
+    """
+    from proxyset.artefact.build import checkpoint_path
+    from proxyset.artefact.store import is_same
+    from proxyset.files import check_writable
+
+    check_writable(path.parent)
+    resume, force = command.output.resume, command.output.force
+    unfinished = checkpoint_path(path)
+    if resume and path.exists() and not unfinished.exists() and is_same(load_set(path), wanted, session):
+        return False
+    if force:
+        return True
+    if path.exists() and not (resume and unfinished.exists()):
+        raise InputError(f"{str(path)!r} exists: `force=True` replaces it, `out` names another place")
+    if unfinished.exists() and not resume:
+        raise InputError(f"an unfinished run left {str(unfinished)!r}: `resume=True` goes on, `force=True` starts over")
+    return True
+
+
+def _announce(wanted: ProxySpec, session: Session) -> None:
+    """Before the work: on what, how, and where."""
+    import torch
+
+    spec, device, engine = wanted.dataset.spec, session.device, wanted.engine(session)
+    threads = torch.get_num_threads()
+    where = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
+    how = f"{engine.precision}, compiled" if engine.compiled else engine.precision
+    say(
+        f"{spec.name}: {len(wanted.dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
+        f"{spec.classes} classes → {wanted.method.name}, {wanted.ipc} per class, on {where}, {how}"
+    )
+
+
+def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> None:
+    """How long the sets that are missing will take, less what earlier runs have done, and how much memory."""
+    from proxyset.progress import duration, size
+
+    if not todo:
+        return
+    wanted = next(iter(todo.values()))
+    engine = wanted.engine(session)
+    estimate = wanted.method.estimate(wanted.problem, session, engine)
+    engine.check_memory(estimate)
+    share = sum(_share_left(command, path, spec) for path, spec in todo.items())
+    if estimate.seconds * share < 1:
+        return
+    several = f" for {len(todo)} sets" if len(todo) > 1 else ""
+    without = f" ({duration(estimate.uncompiled * share)} without compiling)" if estimate.uncompiled else ""
+    rest = " for the rest" if share < len(todo) else ""
+    say(f"estimated: {duration(estimate.seconds * share)}{without}{rest}{several}, {size(estimate.memory)} of memory")
+
+
+def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
+    """The share of the work on one set that is still to do."""
+    from proxyset.artefact.build import checkpoint_path
+    from proxyset.checkpoint import read_step
+
+    total = wanted.method.total_steps(wanted.problem)
+    if not command.output.resume or not total:
+        return 1.0
+    return 1 - min(1.0, read_step(checkpoint_path(path)) / total)
+
+
+def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, argv: list[str]) -> None:
+    from proxyset.artefact.build import build_file
+    from proxyset.progress import ProgressLine, duration
+    from proxyset.report.figures import save_preview
+
+    line, output = ProgressLine(path.stem), command.output
+    try:
+        proxy = build_file(
+            wanted,
+            path,
+            session=session,
+            progress=line,
+            every=output.checkpoint_every,
+            force=output.force and not output.resume,
+        )
+    except KeyboardInterrupt as stop:
+        again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
+        raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
+    finally:
+        line.close()
+    save_preview(proxy, path.with_suffix(".png"))
+    say(f"{path.stem}: built in {duration(proxy.provenance['seconds'])}")
+
+
+def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:
+    from proxyset.report.scores import Contest
+    from proxyset.train.protocols import Evaluation
+
+    proxies = {str(path): load_set(path) for path in paths}
+    nets = (net_of(proxies[str(paths[0])]),)
+    contest = Contest(dataset, Evaluation(nets=command.output.nets), nets, command.how.seed)
+    score(proxies, (), contest, session, command.output.as_json)

@@ -1,0 +1,98 @@
+"""What the commands do with proxy sets in files: read them, find their real data, score them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxyset.errors import InputError
+
+if TYPE_CHECKING:
+    from proxyset.artefact.proxy_set import ProxySet
+    from proxyset.compute.session import Session
+    from proxyset.data.spec import Dataset
+    from proxyset.report.scores import Contest
+
+
+def load_set(path: Path) -> ProxySet:
+    """
+    Raises:
+        InputError: no file given, or no whole proxy set in it.
+    """
+    from proxyset.artefact.proxy_set import ProxySet
+
+    if path == Path():
+        raise InputError("no proxy set given: name its .safetensors file")
+    return ProxySet.load(path)
+
+
+def real_data(proxies: Mapping[str, ProxySet], place: str | None, data_root: Path) -> Dataset:
+    """The dataset that proxy sets (by file) were made from, described as they describe it.
+
+    Args:
+        place: its name or path; None: where it was when the sets were built.
+
+    Raises:
+        InputError: a set does not say what it was made from, they differ, or what is at `place` is other data.
+    """
+    from proxyset.data.load import load
+
+    for file, proxy in proxies.items():
+        if "dataset" not in proxy.provenance:
+            raise InputError(f"{file!r} does not say which data it was built from, so it cannot be scored here")
+    (file, proxy), *others = proxies.items()
+    for other, another in others:
+        if _content(another) != _content(proxy):
+            raise InputError(f"{other!r} was built from different data than {file!r}: score them in separate calls")
+    spec, source = proxy.spec, proxy.provenance["dataset"]
+    if place is None and "source" not in source:
+        raise InputError(f"{file!r} was built from images in memory: `dataset` says where they are")
+    try:
+        dataset = load(
+            place or source["source"],
+            data_root=data_root,
+            size=spec.size,
+            channels=spec.channels,
+            flip=spec.flip,
+            test_fraction=source.get("test_fraction", 0.2),
+        )
+    except InputError as error:
+        raise error if place else InputError(f"{error}; `dataset` names another place") from None
+    if dataset.sha256 != source["sha256"]:
+        raise InputError(
+            f"{dataset.spec.name} is not the data that {file!r} was built from: `dataset` says where that is"
+        )
+    return replace(dataset, spec=replace(spec, name=dataset.spec.name))
+
+
+def _content(proxy: ProxySet) -> tuple[Any, ...]:
+    """What two sets must share to be tested on the same images: the data, and how they are normalised and flipped."""
+    form = {key: value for key, value in asdict(proxy.spec).items() if key != "name"}
+    return proxy.provenance["dataset"]["sha256"], form
+
+
+def net_of(proxy: ProxySet) -> str:
+    """The network that a set was made with; the paper's where its method has none."""
+    net = proxy.provenance.get("settings", {}).get("net")
+    return net if isinstance(net, str) else "convnet"
+
+
+def score(
+    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session, as_json: bool
+) -> None:
+    """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table."""
+    from proxyset.nets.build import check_net
+    from proxyset.progress import ProgressLine
+    from proxyset.report.scores import check_baselines, contenders, score_all
+    from proxyset.report.tables import print_scores
+
+    for net in contest.nets:
+        check_net(net, **contest.dataset.spec.shape)
+    check_baselines(baselines)
+    rows = score_all(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine)
+    print_scores(rows, contest.nets)
+    if as_json:
+        print(json.dumps(rows))

@@ -1,0 +1,49 @@
+"""`proxyset show`."""
+
+import json
+from pathlib import Path
+
+import tyro
+from pydantic import Field
+
+from proxyset.cli.app import say
+from proxyset.cli.options import Command, Output
+from proxyset.cli.parse import parse
+from proxyset.cli.sets import load_set
+from proxyset.errors import InputError
+
+
+class Picture(Output):
+    """Where the picture goes."""
+
+    out: Path | None = Field(None, description="the picture (default: FILE with .png, kept if it exists)")
+
+
+class Show(Command):
+    """Say where a proxy set comes from and how it scored, and draw it."""
+
+    examples = (
+        "proxyset show proxysets/digits-dsa-ipc1-seed0.safetensors",
+        "proxyset show mine.safetensors --out picture.png",
+    )
+
+    file: tyro.conf.Positional[Path] = Field(Path(), title="FILE", description="proxy set")
+    output: Picture = Field(Picture(), title="output")
+
+
+def show_command(argv: list[str]) -> None:
+    command = parse(Show, argv, "proxyset show")
+    from proxyset.report.figures import save_preview
+    from proxyset.report.tables import print_provenance
+
+    proxy, out = load_set(command.file), command.output.out
+    picture = out or command.file.with_suffix(".png")
+    if out is not None and picture.exists() and not command.output.force:
+        raise InputError(f"{str(picture)!r} exists: `force=True` replaces it")
+    if out is not None or not picture.exists():
+        save_preview(proxy, picture)
+    if command.output.as_json:
+        print(json.dumps({"file": str(command.file), **proxy.provenance}))
+        return
+    print_provenance(proxy)
+    say(str(picture))

@@ -1,0 +1,99 @@
+"""What the commands take: groups of flags."""
+
+from pathlib import Path
+from typing import Any
+
+import tyro
+from pydantic import Field
+
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.settings import Compute, Settings
+from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
+
+RUNS = Path("runs")
+NOT_STORED = ("resume", "out", "config", "force", "json")
+
+
+class Proxies(Settings):
+    """What ranks the architectures."""
+
+    proxy: tuple[str, ...] = Field(
+        ("dsa",),
+        description="methods (dsa, random, package.module:Class, ...), proxy set files, early-stop, or whole (again: "
+        "the noise ceiling)",
+    )
+
+
+class Rankings(Comparison, Proxies):
+    """What ranks the architectures, and what a ranking is held against."""
+
+
+class RunOutput(Output):
+    """Where the result goes."""
+
+    resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")
+
+
+class RunSettings(ConfiguredCommand):
+    """Rank architectures on proxy sets and hold the ranking against training on the whole set."""
+
+    examples = (
+        "search run --proxy dsa",
+        "search run --proxy dsa random --dataset cifar10 --sample all --address auto --gpus-per-trial 0.25",
+        "search run --proxy dsa --promote 5",
+        "search run --resume runs/search-digits-dsa-seed0",
+    )
+
+    rankings: Rankings = Field(Rankings(), title="what ranks")
+    space: SpaceChoice = Field(SpaceChoice(), title="what is ranked")
+    data: Data = Field(Data(), title="on which images")
+    training: TrialTraining = Field(TrialTraining(), title="how an architecture is trained")
+    condensing: Condensing = Field(Condensing(), title="how a missing proxy set is built")
+    execution: Execution = Field(Execution(), title="where the trials run")
+    compute: Compute = Field(Compute(), title="how it is computed")
+    randomness: Seed = Field(Seed(), title="random choices")
+    output: RunOutput = Field(RunOutput(), title="output")
+
+    @property
+    def ranking(self) -> RankingSettings:
+        """What `rank_architectures` takes as settings."""
+        values = flatten(self)
+        return RankingSettings(**{name: values[name] for name in RankingSettings.model_fields})
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        name = f"search-{Path(self.data.dataset).stem}-{_short(self.rankings.proxy[0])}-seed{self.randomness.seed}"
+        return self.output.out or RUNS / name
+
+
+class ReportSettings(Command):
+    """Tables, results and figures of a run, from its files."""
+
+    examples = ("search report runs/search-digits-dsa-seed0",)
+
+    run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
+    out: Path | None = Field(None, description="where the files go (default: into the run's folder)")
+    form: AsJson = Field(AsJson(), title="output")
+
+
+def resolve(command: RunSettings) -> RunSettings:
+    """The command with nothing left open."""
+    values = flatten(command)
+    meaning = defaults(command.data.dataset, command.space.space is not None, command.rankings.promote)
+    return change(command, **{name: value for name, value in meaning.items() if values[name] is None})
+
+
+def stored(command: RunSettings) -> dict[str, Any]:
+    """What a run's folder keeps of its settings."""
+    return {name: _plain(value) for name, value in flatten(command).items() if name not in NOT_STORED}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+
+
+def _short(proxy: str) -> str:
+    """A proxy's name for a folder's."""
+    return proxy.rpartition(":")[2] if ":" in proxy else Path(proxy).stem

@@ -1,0 +1,135 @@
+"""`proxyset eval` from outside."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import proxyset
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.data.spec import Dataset
+from proxyset.train.protocols import Evaluation
+from tests.proxyset.cli.made import (
+    FAST,
+    Cli,
+    assert_refused,
+    save_npz,
+    snapshot,
+    tensor_bytes,
+)
+
+
+def test_eval_scores_sets_and_baselines_side_by_side(cli: Cli, built: Path) -> None:
+    protocol = ["--nets", 2, "--epochs", 2, "--net", "mlp", "convnet-w4-d1"]
+    result = cli("eval", built, *protocol, "--baseline", "random", "whole", "--whole-epochs", 1, "--json")
+    assert result.code == 0, result.err
+    rows = json.loads(result.out)
+    assert [(row["name"], row["net"], row["n"], row["protocol"]["epochs"]) for row in rows] == [
+        ("set", "mlp", 2, 2),
+        ("set", "convnet-w4-d1", 2, 2),
+        ("random ipc1", "mlp", 2, 2),
+        ("random ipc1", "convnet-w4-d1", 2, 2),
+        ("whole", "mlp", 2, 1),
+        ("whole", "convnet-w4-d1", 2, 1),
+    ]
+    for row in rows:
+        assert row["mean"] == pytest.approx(np.mean(row["accuracies"]))
+        assert row["std"] == pytest.approx(np.std(row["accuracies"]))
+        assert row["seconds"] > 0
+    kept = ProxySet.load(built).provenance["scores"]
+    assert [score["net"] for score in kept] == ["mlp", "convnet-w4-d1"]
+    assert kept[0]["accuracies"] == rows[0]["accuracies"]
+    for word in ("set", "random ipc1", "whole", "mlp", "convnet-w4-d1"):
+        assert word in result.err
+
+
+def test_scoring_keeps_the_tensors(cli: Cli, built: Path) -> None:
+    before = tensor_bytes(built)
+    assert cli("eval", built, "--nets", 1, "--epochs", 1, "--net", "mlp").code == 0
+    assert tensor_bytes(built) == before
+
+
+def test_eval_of_equally_named_sets_in_two_folders(cli: Cli, built: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / built.name
+    assert cli("build", *FAST, "--seed", 1, "--out", other).code == 0
+    result = cli("eval", built, other, "--nets", 1, "--epochs", 1, "--net", "mlp")
+    assert result.code == 0, result.err
+    assert len({line.count("│") + line.count("┃") for line in result.err.splitlines() if "(1)" in line}) == 1
+    assert sum("(1)" in line for line in result.err.splitlines()) == 2  # a row each, besides "all 2 sets"
+    assert "(2)" in result.err
+
+
+def test_eval_refuses_what_does_not_fit(cli: Cli, built: Path, tmp_path: Path) -> None:
+    before = snapshot(tmp_path)
+    assert_refused(cli("eval"), "no proxy set given")
+    assert_refused(cli("eval", built, "--baseline", "dsa"), "unknown baseline 'dsa'")
+    assert_refused(cli("eval", built, "--net", "mlp", "lenet"), "lenet", "at least 16 pixels, got 8")
+    assert_refused(cli("eval", built, "--nets", 0), "nets")
+    assert_refused(cli("eval", built, "--augment", "crop_shear"), "unknown augmentation 'shear'")
+    assert_refused(cli("eval", built, "missing.safetensors"), "missing.safetensors", "no such file")
+    assert snapshot(tmp_path) == before
+
+
+def test_eval_notices_that_the_data_are_others(cli: Cli, built: Path, tmp_path: Path) -> None:
+    save_npz(tmp_path / "other.npz")
+    assert cli("build", "--dataset", "other.npz", "--method", "random", "--out", "other.safetensors").code == 0
+    assert_refused(cli("eval", built, "other.safetensors"), "different data")
+    assert_refused(cli("eval", built, "--dataset", "other.npz"), "is not the data that", "set.safetensors")
+    save_npz(tmp_path / "other.npz", seed=1)
+    assert_refused(cli("eval", "other.safetensors"), "is not the data that", "--dataset")
+
+
+def test_a_set_without_provenance_is_refused_for_scoring_and_shown(cli: Cli, built: Path, tmp_path: Path) -> None:
+    proxy = ProxySet.load(built)
+    ProxySet(proxy.data, proxy.spec).save(tmp_path / "bare.safetensors")
+    assert_refused(cli("eval", "bare.safetensors"), "bare.safetensors")
+    assert cli("show", "bare.safetensors").code == 0
+
+
+def test_a_set_made_from_images_in_memory_is_scored_where_they_are_named(
+    cli: Cli, tmp_path: Path, make_dataset: Callable[..., Dataset]
+) -> None:
+    """It has no place to load them from, and the normalisation that its `Dataset` was given."""
+    made = make_dataset(channels=3)
+    dataset = Dataset(made.train, made.test, made.spec)
+    proxyset.build(dataset, "random", 2).save(tmp_path / "set.safetensors")
+    pixels = {"x_train": made.train.images, "x_test": made.test.images}
+    labels = {"y_train": made.train.labels, "y_test": made.test.labels}
+    arrays = {name: images.permute(0, 2, 3, 1).numpy() for name, images in pixels.items()}
+    arrays |= {name: values.numpy() for name, values in labels.items()}
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    score = ["--nets", 1, "--epochs", 30, "--net", "mlp", "--json"]
+    assert_refused(cli("eval", "set.safetensors", *score), "in memory", "--dataset")
+    result = cli("eval", "set.safetensors", "--dataset", "mine.npz", *score)
+    assert result.code == 0, result.err
+    direct = proxyset.evaluate(
+        ProxySet.load(tmp_path / "set.safetensors").data,
+        dataset.test,
+        dataset.spec,
+        Evaluation(nets=1, epochs=30),
+        net="mlp",
+        progress=False,
+    )
+    assert json.loads(result.out)[0]["accuracies"] == list(direct.accuracies)
+
+
+def test_a_set_is_scored_from_another_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_npz(tmp_path / "mine.npz")
+    argv = ["build", "--dataset", "mine.npz", "--method", "random", "--size", 8, "--channels", 3, "--flip"]
+    assert cli(*argv, "--out", "set.safetensors").code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    score = ["eval", "../set.safetensors", "--nets", 1, "--epochs", 1, "--net", "mlp"]
+    assert cli(*score).code == 0
+    (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
+    assert_refused(cli(*score), "mine.npz", "--dataset names another place")
+    assert cli(*score, "--dataset", "../moved.npz").code == 0
+
+
+def test_sets_that_describe_their_data_differently_are_not_compared(cli: Cli) -> None:
+    assert cli("build", "--method", "random", "--out", "plain.safetensors").code == 0
+    assert cli("build", "--method", "random", "--flip", "--out", "flipped.safetensors").code == 0
+    assert_refused(cli("eval", "plain.safetensors", "flipped.safetensors"), "different data")

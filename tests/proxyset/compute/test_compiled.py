@@ -1,0 +1,201 @@
+"""Compiled gradients against eager ones, and going on without a compiler.
+
+Compiling takes seconds, so each test asks for much of what was compiled once.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proxyset.checkpoint import Checkpoint
+from proxyset.compute.plan import Engine
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.methods.base import Context, Problem
+from proxyset.methods.distances import DISTANCES
+from proxyset.methods.dsa import DSA
+from proxyset.progress import Progress, silent
+from proxyset.train.evaluate import evaluate
+from proxyset.train.protocols import Evaluation
+from tests.proxyset.compute.made import SHAPE, SMALL, close, make_batch, make_net, make_run, start, weights
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was given to torch's compiler."""
+    given: list[Any] = []
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda work, **options: (given.append(work), compile_(work, **options))[1])
+    return given
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_steps_are_the_eager_ones_and_repeat_their_bits(
+    precision: Any, colour: Dataset, tmp_path: Path, compilations: list[Any]
+) -> None:
+    """The same image gradients, weights and accuracies; same seed, same bits; resumed = uninterrupted."""
+    engine = Engine(precision=precision, compiled=True)
+    exact, run = make_run(colour, Engine()), make_run(colour, engine)
+    for one in (exact, run):
+        one.update_images()
+        one.update_network(2)
+    assert not run.gradients.failed
+    assert compilations
+    cosine = F.cosine_similarity(exact.velocity.flatten(), run.velocity.flatten(), 0)
+    assert cosine > 0.99
+    close(weights(run), weights(exact), 1e-4 if precision == "fp32" else 2e-2)
+    if precision == "fp32":
+        close([run.velocity], [exact.velocity], 1e-4)
+
+    method = DSA(**SMALL | {"net": "convnet-w8-d1-sigmoid"})
+
+    session, problem = Session(device="cpu"), Problem(colour.train, colour.spec, 2)
+
+    def condense(checkpoint: Checkpoint | None = None, progress: Progress = silent) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return method.condense(problem, Context(generator, session, engine, progress, checkpoint)).images
+
+    whole = condense()
+    assert torch.equal(condense(), whole)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: float, total: int, loss: float | None = None) -> None:
+        if done == 1.5:
+            raise Stop
+
+    path = tmp_path / "run.checkpoint"
+    with pytest.raises(Stop):
+        condense(Checkpoint(path, 1, {}), progress=stop)
+    assert torch.equal(condense(Checkpoint(path, 1, {})), whole)
+
+
+@pytest.mark.slow
+def test_compiled_scores_are_the_eager_ones(make_dataset: Callable[..., Dataset], compilations: list[Any]) -> None:
+    """With a last minibatch that is not full, and pooling that leaves a row out (9 → 4 pixels)."""
+    data = make_dataset(classes=3, counts=10, size=9)
+    protocol = Evaluation(nets=2, epochs=4, batch_size=16, lr=0.05)
+    net, sessions = "convnet-w8-d1", [Session(device="cpu", compile=choice) for choice in ("on", "off")]
+    scores = [evaluate(data.train, data.test, data.spec, protocol, net=net, session=each) for each in sessions]
+    assert compilations
+    assert not sessions[0].gradients(Engine(compiled=True), net, data.spec.shape).failed
+    assert scores[0].accuracies == pytest.approx(scores[1].accuracies, abs=0.09)  # one of the twelve test images
+
+
+@pytest.mark.slow
+def test_compiled_gradients_with_soft_targets_are_the_eager_ones() -> None:
+    """Of the weights, in micro-batches of which the last is filled up, and of images that are matched."""
+    name = "convnet-w4-d1-sigmoid"
+    net, (images, _) = make_net(name), make_batch(7)
+    soft = torch.randn(7, 3, generator=torch.Generator().manual_seed(3)).softmax(1)
+    session = Session(device="cpu")
+    eager, compiled = (session.gradients(Engine(compiled=choice), name, SHAPE) for choice in (False, True))
+    logits: list[list[Tensor]] = [[], []]
+    found, expected = (
+        each.of_weights(net, images, soft, logits=kept) for each, kept in zip((compiled, eager), logits, strict=True)
+    )
+    close(found, expected, 1e-4)
+    torch.testing.assert_close(torch.cat(logits[0]), torch.cat(logits[1]), rtol=1e-4, atol=1e-5)
+    target = eager.of_weights(net, *make_batch(6, seed=2), matched=True)
+    layerwise = DISTANCES["layerwise"]
+    (value, image_gradient), (exact, exact_gradient) = (
+        each.match(net, target, images, soft, layerwise) for each in (compiled, eager)
+    )
+    assert not compiled.failed
+    assert value == pytest.approx(exact.item(), rel=1e-4)
+    close([image_gradient], [exact_gradient], 1e-3)
+
+
+@pytest.mark.slow
+def test_compiled_matching_pairs_the_gradients_of_every_layer() -> None:
+    """Of a deep network, and of every parameter, as the distances but the layerwise one have it."""
+    net, (images, labels) = make_net("convnet-w4-d2-sigmoid"), make_batch(4)
+    real, _ = make_batch(6, seed=2)
+    session = Session(device="cpu")
+    eager, compiled = (
+        session.gradients(Engine(compiled=choice), "convnet-w4-d2-sigmoid", SHAPE) for choice in (False, True)
+    )
+    target = eager.of_weights(net, real, torch.zeros(6, dtype=torch.int64))
+    assert all(gradient is not None for gradient in target)
+    for distance in ("cosine", "mse"):
+        (value, found), (expected, exact) = (
+            each.match(net, target, images, labels, DISTANCES[distance]) for each in (compiled, eager)
+        )
+        assert value == pytest.approx(expected.item(), rel=1e-4)
+        close([found], [exact], 1e-3)
+    assert not compiled.failed
+
+
+# Falling back.
+
+
+@pytest.fixture
+def broken_compiler() -> Iterator[None]:
+    """A machine without a C++ compiler."""
+    import torch._inductor.config as inductor
+
+    torch.compiler.reset()
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler"), "force_disable_caches": True}):
+        yield
+
+
+def test_without_a_compiler_one_line_says_so_and_the_bits_are_the_eager_ones(
+    broken_compiler: None, make_dataset: Callable[..., Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = make_dataset(classes=2, channels=3)
+    results = []
+    for engine in (Engine(compiled=True), Engine()):
+        run = start(DSA(**SMALL), data, engine, ipc=1)
+        run.update_images()
+        run.update_network(1)
+        results.append(run.images)
+        assert run.gradients.failed == engine.compiled
+    assert torch.equal(*results)
+    said = [record.getMessage() for record in caplog.records if record.name == "proxyset"]
+    assert len(said) == 1
+    assert "goes on eagerly" in said[0]
+    assert "compiler" in said[0]
+    assert "\n" not in said[0]
+
+
+def test_batch_norm_is_never_compiled(colour: Dataset, compilations: list[Any]) -> None:
+    """`plan` says so where it was asked for; the steps are the eager ones whatever the engine."""
+    runs = [make_run(colour, Engine(compiled=choice), net="convnet-w8-d2-batch") for choice in (True, False)]
+    for run in runs:
+        run.update_images()
+        run.update_network(1)
+    assert not compilations
+    assert torch.equal(runs[0].images, runs[1].images)
+
+
+# On a GPU. There is none where these tests usually run; they then skip, and nothing here is measured.
+
+
+@needs_cuda
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_computes_what_the_cpu_does(compiled: bool, colour: Dataset) -> None:
+    here, there = make_run(colour, Engine()), make_run(colour, Engine(torch.device("cuda"), compiled=compiled))
+    for _ in range(3):  # a captured graph is replayed from the third call on
+        for run in (here, there):
+            run.update_images()
+            run.update_network(1)
+    close([there.images.cpu()], [here.images], 1e-3)
+
+
+@needs_cuda
+def test_a_gpu_scores_as_the_cpu_does(colour: Dataset) -> None:
+    protocol = Evaluation(nets=2, epochs=5, batch_size=16)
+    scores = [
+        evaluate(colour.train, colour.test, colour.spec, protocol, session=Session(device=device, compile="on"))
+        for device in ("cuda", "cpu")
+    ]
+    assert scores[0].accuracies == pytest.approx(scores[1].accuracies, abs=0.2)

@@ -1,0 +1,114 @@
+"""Folders of images, with and without splits, and their table of soft targets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from proxyset.data.load import load
+from proxyset.errors import InputError
+from tests.proxyset.data.made import check, pixels
+
+
+def write_folder(root: Path, classes: tuple[str, ...], count: int, shape: tuple[int, ...] = (8, 8)) -> np.ndarray:
+    images = pixels(len(classes) * count, *shape, seed=len(str(root)))
+    for position, image in enumerate(images):
+        folder = root / classes[position // count]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{position % count:03}.png")
+    return images
+
+
+def test_folder_with_its_own_split(tmp_path: Path) -> None:
+    train = write_folder(tmp_path / "train", ("ant", "bee", "cat"), 4)
+    test = write_folder(tmp_path / "test", ("ant", "cat"), 2)  # no bee in the test set
+    data = load(tmp_path)
+    check(data.train, train[:, None], [0] * 4 + [1] * 4 + [2] * 4)
+    check(data.test, test[:, None], [0, 0, 2, 2])
+    assert data.spec.class_names == ("ant", "bee", "cat")
+    assert data.spec.name == tmp_path.name
+
+
+def test_folder_without_a_split_is_split_by_class_the_same_way_every_time(tmp_path: Path) -> None:
+    images = write_folder(tmp_path, ("ant", "bee"), 10)
+    data, again = load(tmp_path), load(tmp_path)
+    assert data.train.sha256() == again.train.sha256()
+    assert data.train.labels.bincount().tolist() == [8, 8]
+    assert data.test.labels.bincount().tolist() == [2, 2]
+    together = torch.cat([data.train.images, data.test.images]).flatten(1)
+    assert sorted(map(bytes, together.numpy())) == sorted(image.tobytes() for image in images)
+    half = load(tmp_path, test_fraction=0.5)
+    assert half.test.labels.bincount().tolist() == [5, 5]
+
+
+def test_a_class_only_in_the_test_folder_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", ("ant", "bee"), 2)
+    write_folder(tmp_path / "test", ("ant", "wasp"), 2)
+    with pytest.raises(InputError, match="class 'wasp'"):
+        load(tmp_path)
+
+
+def test_images_of_many_kinds_become_one_set(tmp_path: Path) -> None:
+    """Palette, alpha, bilevel and JPEG; one colour image makes all of them colour; other files are left alone."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    grey = Image.fromarray(pixels(8, 8))
+    grey.save(tmp_path / "a" / "0.png")
+    grey.convert("P").save(tmp_path / "a" / "1.png")
+    grey.convert("1").save(tmp_path / "a" / "2.bmp")
+    Image.fromarray(pixels(8, 8, 3)).save(tmp_path / "b" / "0.JPG")
+    Image.fromarray(pixels(8, 8, 4), "RGBA").save(tmp_path / "b" / "1.png")
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
+    (tmp_path / ".cache").mkdir()
+    data = load(tmp_path)
+    assert data.spec.channels == 3
+    assert data.spec.class_names == ("a", "b")
+    assert len(data.train) + len(data.test) == 5
+    assert load(tmp_path, channels=1).spec.channels == 1
+
+
+def test_size_brings_images_of_any_shape_to_one(tmp_path: Path) -> None:
+    write_folder(tmp_path, ("ant",), 3, (20, 30, 3))
+    write_folder(tmp_path, ("bee",), 3, (9, 9, 3))
+    with pytest.raises(InputError, match="`size=N`"):
+        load(tmp_path)
+    data = load(tmp_path, size=12, channels=1)
+    assert data.train.images.shape[1:] == data.test.images.shape[1:] == (1, 12, 12)
+    assert (data.spec.size, data.spec.channels) == (12, 1)
+
+
+def write_table(root: Path, lines: list[str]) -> None:
+    (root / "targets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_a_table_beside_the_images_holds_their_soft_targets(tmp_path: Path) -> None:
+    """In any order of its lines; they go with the images when these are split."""
+    write_folder(tmp_path, ("ant", "bee"), 4)
+    rows = [
+        f"{name}/{number:03}.png,{0.1 * number},{1 - 0.1 * number}" for name in ("bee", "ant") for number in range(4)
+    ]
+    write_table(tmp_path, ["file,ant,bee", *rows])
+    data = load(tmp_path, test_fraction=0.25)
+    assert data.train.targets is not None
+    assert data.test.targets is not None
+    both = torch.cat([data.train.targets, data.test.targets])
+    assert sorted(round(10 * value) for value in both[:, 0].tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    torch.testing.assert_close(both.sum(1), torch.ones(8))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["file,bee,ant", "ant/000.png,1,0", "bee/000.png,0,1"], "first line .* must be: file, ant, bee"),
+        (["file,ant,bee", "ant/000.png,1,0"], "no line for 'bee/000.png'"),
+        (["file,ant,bee", "ant/000.png,1,0", "bee/000.png,zero,1"], "cannot read"),
+        (["file,ant,bee", "ant/000.png,1,0", "bee/000.png,0.9,0.9"], "probabilities"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(lines: list[str], words: str, tmp_path: Path) -> None:
+    write_folder(tmp_path, ("ant", "bee"), 1)
+    write_table(tmp_path, lines)
+    with pytest.raises(InputError, match=words):
+        load(tmp_path)

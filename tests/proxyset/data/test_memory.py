@@ -1,0 +1,85 @@
+"""Images that are already in memory: torch datasets, tuples of arrays, tensors and lists."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from proxyset.data.load import load
+from proxyset.errors import InputError
+from tests.proxyset.data.made import pixels
+
+
+class Pairs(torch.utils.data.Dataset[Any]):
+    """A torch `Dataset` of (image, label)."""
+
+    def __init__(self, images: Any, labels: Any) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, position: int) -> tuple[Any, Any]:
+        return self.images[position], self.labels[position]
+
+
+IMAGES, LABELS = pixels(20, 8, 8), [0, 1] * 10
+FORMS = {
+    "PIL images": [Image.fromarray(image) for image in IMAGES],
+    "arrays": list(IMAGES),
+    "tensors of bytes": list(torch.from_numpy(IMAGES)[:, None]),
+    "tensors of real numbers": list(torch.from_numpy(IMAGES)[:, None] / 255),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_torch_dataset_of_any_kind_of_image(form: str) -> None:
+    data = load(Pairs(FORMS[form], LABELS), name="mine")
+    assert (data.spec.name, data.spec.channels, data.spec.size) == ("mine", 1, 8)
+    assert data.spec.class_names == ("0", "1")
+    assert (len(data.train), len(data.test)) == (16, 4)  # it names no split
+    together = torch.cat([data.train.images, data.test.images]).flatten(1).numpy()
+    assert sorted(map(bytes, together)) == sorted(image.tobytes() for image in IMAGES)
+
+
+def test_a_torch_dataset_may_name_its_classes() -> None:
+    pairs = Pairs(list(IMAGES), torch.tensor(LABELS))
+    pairs.classes = ["no", "yes"]  # type: ignore[attr-defined]
+    assert load(pairs).spec.class_names == ("no", "yes")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, list])
+def test_tuples_of_images_and_labels(kind: Any) -> None:
+    split = load((kind(IMAGES), kind(LABELS)))
+    assert (len(split.train), len(split.test)) == (16, 4)
+    data = load((kind(IMAGES), kind(LABELS), kind(IMAGES[:4]), kind(LABELS[:4])))
+    assert torch.equal(data.train.images[:, 0], torch.from_numpy(IMAGES))
+    assert data.train.labels.tolist() == LABELS
+    assert torch.equal(data.test.images[:, 0], torch.from_numpy(IMAGES[:4]))
+
+
+def test_colour_images_and_a_wanted_size() -> None:
+    data = load(([Image.fromarray(image) for image in pixels(20, 12, 12, 3)], LABELS), size=9, channels=1)
+    assert data.train.images.shape[1:] == (1, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (Pairs([], []), "must give .image, label. pairs"),
+        (Pairs(list(IMAGES), ["cat", "dog"] * 10), "labels must be integers"),
+        (([*IMAGES[:19], pixels(9, 9)], LABELS), "one shape"),
+        ((IMAGES, LABELS[:-1]), "one integer label per image"),
+        ((IMAGES / 100.0, LABELS), "must lie in 0..1"),
+        ((IMAGES, [0, 7] * 10), "has no images"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(source: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load(source)
+
+
+def test_images_from_memory_cannot_be_loaded_again_by_their_provenance() -> None:
+    assert "source" not in load((IMAGES, LABELS)).source

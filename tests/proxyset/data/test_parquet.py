@@ -1,0 +1,98 @@
+"""Parquet files as Hugging Face datasets lays them out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proxyset.data.load import load
+from proxyset.errors import InputError
+from tests.proxyset.data.made import check, pixels, png
+
+
+def write_parquet(path: Path, images: np.ndarray, labels: list[int | None], **options: Any) -> None:
+    cells = [{"bytes": png(image), "path": f"{row}.png"} for row, image in enumerate(images)]
+    label = options.get("label", "label")
+    table = pa.table(
+        {options.get("image", "img"): cells, label: pa.array(labels, pa.int64())} | options.get("more", {})
+    )
+    if "names" in options:
+        features = {label: {"_type": "ClassLabel", "names": options["names"]}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize("place", ["", "data"])
+def test_parquet_in_shards_with_class_names(place: str, tmp_path: Path) -> None:
+    names, folder = ["cat", "dog"], tmp_path / "pets"
+    first, second, test = pixels(4, 8, 8, 3), pixels(4, 8, 8, 3, seed=1), pixels(2, 8, 8, 3, seed=2)
+    write_parquet(folder / place / "train-00000-of-00002.parquet", first, [0, 1, 0, 1], names=names)
+    write_parquet(folder / place / "train-00001-of-00002.parquet", second, [1, 1, 0, 0], names=names)
+    write_parquet(folder / place / "test-00000-of-00001.parquet", test, [1, 0], names=names)
+    data = load(folder)
+    check(data.train, np.concatenate([first, second]).transpose(0, 3, 1, 2), [0, 1, 0, 1, 1, 1, 0, 0])
+    check(data.test, test.transpose(0, 3, 1, 2), [1, 0])
+    assert data.spec.class_names == ("cat", "dog")
+
+
+def test_one_parquet_file_is_split(tmp_path: Path) -> None:
+    more = {"coarse_label": pa.array([0] * 20), "split": pa.array(["x"] * 20)}
+    write_parquet(tmp_path / "a.parquet", pixels(20, 8, 8), [0, 1] * 10, label="fine_label", image="image", more=more)
+    data = load(tmp_path / "a.parquet")
+    assert (len(data.train), len(data.test), data.spec.channels) == (16, 4, 1)
+    assert data.spec.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        ([0, None, 1, 1], {}, "missing labels"),
+        ([0, 1, 0, 1], {"label": "a", "more": {"b": [1, 2, 3, 4]}}, "integer column 'label'"),
+        ([0, 2, 0, 2], {"names": ["a", "b"]}, "out of range"),
+        ([0, 2, 0, 2], {}, "class '1' has no images"),
+        ([-1, 1, 0, 1], {}, "out of range"),
+        ([0, 10**12, 0, 1], {}, "out of range"),
+    ],
+)
+def test_bad_parquet_is_refused(labels: list[int | None], options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", pixels(4, 8, 8), labels, **options)
+    with pytest.raises(InputError, match=words):
+        load(tmp_path / "a.parquet")
+
+
+def test_an_unreadable_image_in_parquet_is_named_by_file_and_row(tmp_path: Path) -> None:
+    for cell in ({"bytes": b"junk"}, {"bytes": None}, None):
+        kind = pa.struct([("bytes", pa.binary())])
+        cells = pa.array([{"bytes": png(pixels(8, 8))}, cell], kind)
+        pq.write_table(pa.table({"image": cells, "label": [0, 1]}), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match=r"cannot read image .*a\.parquet, row 1"):
+            load(tmp_path / "a.parquet")
+
+
+def test_a_column_of_soft_targets_is_read(tmp_path: Path) -> None:
+    rows = [[0.25, 0.75]] * 10 + [[1.0, 0.0]] * 10
+    more = {"target": pa.array(rows, pa.list_(pa.float32()))}
+    write_parquet(tmp_path / "a.parquet", pixels(20, 8, 8), [1] * 10 + [0] * 10, more=more)
+    train = load(tmp_path / "a.parquet").train
+    assert train.targets is not None
+    assert train.targets.tolist() == [[0.25, 0.75] if label else [1.0, 0.0] for label in train.labels.tolist()]
+
+
+def test_soft_targets_of_several_lengths_are_refused(tmp_path: Path) -> None:
+    more = {"target": pa.array([[1.0], [0.5, 0.5]], pa.list_(pa.float32()))}
+    write_parquet(tmp_path / "a.parquet", pixels(2, 8, 8), [0, 1], more=more)
+    with pytest.raises(InputError, match="lists of one length"):
+        load(tmp_path / "a.parquet")
+
+
+def test_real_parquet(shared_data: Path) -> None:
+    """The smaller file of CIFAR-10; reading all of it takes long."""
+    data = load(shared_data / "hf" / "cifar10" / "test.parquet", size=8)
+    assert len(data.train) + len(data.test) == 10_000
+    assert data.spec.classes == 10
+    assert (data.spec.channels, data.spec.size) == (3, 8)
