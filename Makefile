@@ -32,7 +32,7 @@ lint: .venv/done
 
 # The documentation as pages in site/; warnings are errors.
 docs: .venv/done
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv demo site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

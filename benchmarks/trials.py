@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/trials.py
 
 Overhead: trials of almost no work (one update of a tiny network) with one worker, against a plain loop. The time until
-the first row (Ray's start, a worker's imports) is told apart, because it is paid once. Speed: trials of about a second,
-one worker against two.
+the first row (Ray's start, a worker's imports) is counted apart, because it is paid once. Speed: trials of about a
+second, one worker against two.
 """
 
 import argparse
@@ -13,21 +13,30 @@ from collections.abc import Callable
 
 import torch
 
-from proxyset.data import load
-from proxyset.nets import Arch
-from proxyset.ray_environment import prepare_ray
-from search.settings import Execution, Schedule
+from proxyset.compute.parallel import Pool
+from proxyset.compute.ray_environment import prepare_ray
+from proxyset.compute.session import Session
+from proxyset.data.load import load
+from proxyset.nets.arch import Arch
+from search.placement import Placement
+from search.settings import RankingSettings
+from search.sources.trained import WholeSet
 from search.space import Candidate
-from search.trial import Context, Job, Row, Source, Workbench, pack
+from search.trial import Job, Row, TrialContext, Workbench, pack
 
 
-def make_context(epochs: int, arch: Arch) -> Context:
+def make_context(epochs: int, arch: Arch) -> TrialContext:
     """The whole digits as the only source: `epochs` epochs for each trial."""
     dataset = load("digits", size=16)
     sets = {"train": pack(dataset.train), "test": pack(dataset.test[torch.arange(8)])}
-    training = Schedule(whole_epochs=epochs, batch_size=len(dataset.train) if epochs == 1 else 256)
-    source = Source("whole", "whole", len(dataset.train))
-    return Context(dataset.spec, training, 0, sets, {"whole": source}, {"net": Candidate("net", arch)})
+    batch_size = len(dataset.train) if epochs == 1 else 256
+    settings = RankingSettings(epochs=1, whole_epochs=epochs, batch_size=batch_size)
+    source = WholeSet("whole", len(dataset.train))
+    return TrialContext(dataset.spec, settings, sets, {"whole": source}, {str(arch): Candidate(str(arch), arch)})
+
+
+def make_jobs(context: TrialContext, trials: int) -> list[Job]:
+    return [Job("whole", next(iter(context.candidates)), repeat) for repeat in range(trials)]
 
 
 def measure(run: Callable[[Callable[[Row, int], None]], object]) -> tuple[float, float]:
@@ -38,16 +47,22 @@ def measure(run: Callable[[Callable[[Row, int], None]], object]) -> tuple[float,
     return times[0] - started, times[-1] - times[0]
 
 
-def with_ray(context: Context, trials: int, workers: int) -> tuple[float, float]:
+def with_ray(context: TrialContext, trials: int, workers: int) -> tuple[float, float]:
     from search.tune import run_trials  # after Ray's environment is set
 
-    jobs = [Job("whole", "net", repeat) for repeat in range(trials)]
-    return measure(lambda on_row: run_trials(jobs, context, Execution(workers=workers), on_row))
+    session = Session(device="cpu")
+    placement = Placement(session, Pool(workers=workers), session.compute, here=False)
+    return measure(lambda on_row: run_trials(make_jobs(context, trials), context, placement, on_row))
 
 
-def in_a_loop(context: Context, trials: int) -> tuple[float, float]:
-    bench = Workbench(context)
-    return measure(lambda on_row: [on_row(bench.run(Job("whole", "net", repeat)), 0) for repeat in range(trials)])
+def in_a_loop(context: TrialContext, trials: int) -> tuple[float, float]:
+    bench = Workbench(context, Session(device="cpu"))
+
+    def run(on_row: Callable[[Row, int], None]) -> None:
+        for job in make_jobs(context, trials):
+            on_row(bench.run(job), 0)
+
+    return measure(run)
 
 
 def main() -> None:

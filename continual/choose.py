@@ -64,26 +64,35 @@ def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method
     """A method with the learner's network, then the defaults for small images, then the user's `name=value` settings.
 
     Raises:
-        InputError: an unknown method or a bad value.
+        InputError: an unknown method or setting, or a bad value.
     """
     if not METHODS.knows(name):
         hint = nearest(name, [*METHODS, NONE, JOINT])
         raise InputError(f"unknown memory {name!r}: {hint} (or proxy-set files, separated by commas)")
     method = get_method(name)
-    fields = method.model_fields
-    values = {"net": net} if "net" in fields else {}
+    values = {"net": net} if "net" in method.model_fields else {}
     values |= SMALL_DEFAULTS.get(name, {}) if size < SMALL else {}
-    return method(**values | {key: value for key, value in read_settings(choices).items() if key in fields})
+    return method(**values | read_settings(choices))
 
 
 def check_settings(choices: Sequence[str], names: Sequence[str]) -> None:
     """Raise `InputError` for a setting that none of the named memories has."""
     settings = read_settings(choices)
-    known = {field for name in names if settings and METHODS.knows(name) for field in get_method(name).model_fields}
+    known = {field for name in names if settings for field in _fields(name)}
     for key in settings:
         if key not in known:
             hint = nearest(key, known) if known else f"{', '.join(names)} has none"
             raise InputError(f"`memory_settings`: unknown setting {key!r}: {hint}")
+
+
+def settings_of(name: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """Those of some `name=value` settings that a memory has."""
+    return tuple(choice for choice in choices if read_settings((choice,)).keys() & _fields(name))
+
+
+def _fields(name: str) -> set[str]:
+    """The settings that a memory has."""
+    return set(get_method(name).model_fields) if METHODS.knows(name) else set()
 
 
 def read_settings(choices: Sequence[str]) -> dict[str, Any]:

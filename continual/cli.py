@@ -96,7 +96,7 @@ class Placement(Compute):
     )
     address: str | None = Field(
         None,
-        description="a Ray cluster, auto or host:port, whose machines all see this folder and the data "
+        description="a Ray cluster, auto or host:port; its machines must see the same folders, so give paths in full "
         "(default: this machine)",
     )
 

@@ -112,25 +112,25 @@ def resumable(folder: Path) -> Iterator[None]:
 
 def compare_command(argv: list[str]) -> None:
     command = parse(CompareCommand, argv, "continual compare")
-    from continual.choose import check_settings, label
+    from continual.choose import label
     from continual.compare import Common, check_cells, make_cells, run_cells
     from continual.report import write_summary
     from proxyset.compute.session import Session
 
     memory, budget, choice = command.memory, extract(command, Budget), extract(command, StreamChoice)
     session = Session(extract(command, Compute))
-    check_settings(budget.memory_settings, memory.memory)  # each memory takes those that it has
     name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
     folder = command.output.out or RUNS / f"continual-compare-{name}"
-    common = Common(folder.absolute(), choice, budget, command.training, session.compute, command.stream.data_root)
+    budget = budget.model_copy(update={"store": budget.store.absolute()})  # workers may have another working folder
+    data_root = command.stream.data_root.absolute()
+    common = Common(folder.absolute(), choice, budget, command.training, session.compute, data_root)
     cells = make_cells(memory.memory, memory.seeds, memory.kd, common)
     condensing, learning = check_cells(cells, session)
     make_ready(folder, [cell.path for cell in cells], command.output)
     pool = choose_pool(command.placement, session.device)
-    workers = pool.workers or len(cells)
-    at_once = "one after another" if workers == 1 else f"{pool.workers or 'as many as fit'} at a time"
+    at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
     announce(cells[0].load(), f"{len(cells)} runs, {at_once}")
-    announce_estimate(session.device, condensing / workers, learning / workers)
+    announce_estimate(session.device, condensing / (pool.workers or 1), learning / (pool.workers or 1))
 
     def tell(number: int, result: StreamResult) -> None:
         done.append(number)
@@ -153,7 +153,9 @@ def choose_pool(placement: Placement, device: torch.device) -> Pool:
     workers = placement.workers
     if workers is None and placement.address is None:
         workers = default_workers(device)
-    gpus = torch.cuda.device_count() / (workers or 1) if device.type == "cuda" else 0.0
+    gpus = 0.0
+    if device.type == "cuda":
+        gpus = 1.0 if workers is None or placement.address else min(1.0, torch.cuda.device_count() / workers)
     return Pool(workers=workers, address=placement.address, gpus=gpus)
 
 

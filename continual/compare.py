@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from continual.api import learn_stream, prepare
-from continual.choose import label
+from continual.choose import check_settings, label, settings_of
 from continual.estimate import estimate
 from continual.results import StreamResult
 from continual.schemes.base import Scheme
@@ -52,6 +52,12 @@ class Cell:
     def learning(self) -> Learning:
         return Learning(**self.common.training.model_dump(), kd=self.kd)
 
+    @property
+    def budget(self) -> Budget:
+        """The budget, with those of the settings that the memory has."""
+        budget = self.common.budget
+        return budget.model_copy(update={"memory_settings": settings_of(self.memory, budget.memory_settings)})
+
     def load(self) -> Stream:
         return load_stream(self.common.stream, data_root=self.common.data_root, seed=self.seed)
 
@@ -62,14 +68,14 @@ class Cell:
             InputError: anything that would fail later.
         """
         trainer = Trainer(stream, self.learning, seed=self.seed, session=session)
-        return prepare(trainer, self.memory, self.common.budget)
+        return prepare(trainer, self.memory, self.budget)
 
     def run(self, session: Session) -> StreamResult:
         """Do it, going on from the state in its folder where there is one."""
         return learn_stream(
             self.load(),
             self.memory,
-            self.common.budget,
+            self.budget,
             self.learning,
             seed=self.seed,
             session=session,
@@ -81,11 +87,13 @@ class Cell:
 def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, common: Common) -> list[Cell]:
     """A cell for every memory, with and without distillation as `kd` says, and every seed.
 
-    Schemes whose networks start afresh after each task run without distillation only.
+    Schemes whose networks start afresh after each task run without distillation only. Each memory takes those of
+    `memory_settings` that it has.
 
     Raises:
-        InputError: two memories of one name, or none.
+        InputError: two memories of one name, or none; a setting that none of them has.
     """
+    check_settings(common.budget.memory_settings, memories)
     wanted = {"both": (False, True), "with": (True,), "without": (False,)}[kd]
     cells = [
         Cell(memory, distils, seed, common)

@@ -40,7 +40,11 @@ class Provider(ABC):
         """Raise `InputError` now for what `supply` could not do."""
 
     def estimate(self, task: Task, ipc: int) -> float:
-        """Seconds that `supply` will need."""
+        """Seconds that `supply` will need.
+
+        Raises:
+            InputError: it needs more memory than the limit allows.
+        """
         return 0.0
 
     @abstractmethod
@@ -88,7 +92,10 @@ class MethodProvider(Provider):
         wanted = self._spec(task, ipc)
         if self._learner_method() is not None or self._is_stored(wanted, task):
             return 0.0
-        return self.method.estimate(wanted.problem, self.session, wanted.engine(self.session)).seconds
+        engine = wanted.engine(self.session)
+        estimate = self.method.estimate(wanted.problem, self.session, engine)
+        engine.check_memory(estimate)
+        return estimate.seconds
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         wanted, ranker = self._spec(task, ipc), self._learner_method()

@@ -47,7 +47,7 @@ class StreamResult(Mapping[str, Any]):
 
     @property
     def matrix(self) -> list[list[float | None]]:
-        """a[i][j]: test accuracy on task j after stage i; None above the diagonal."""
+        """`a[i][j]`: test accuracy on task j after stage i; None above the diagonal."""
         return self["matrix"]
 
     @property

@@ -39,14 +39,19 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     """Check everything, then begin the run, or go on with it; what a user got wrong leaves nothing behind."""
     from proxyset.compute.session import Session
     from proxyset.data.load import load
+    from proxyset.errors import InputError
     from search import driver
     from search.commands import stored
     from search.placement import place_as_told
+    from search.sources.proxies import MissingProxy
 
     placement = place_as_told(command.execution, Session(command.compute))
     dataset = load(command.data.dataset, **command.data.choices())
     display = driver.Display(progress=True, say=say)
-    search = driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+    try:
+        search = driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+    except MissingProxy as error:
+        raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     if command.output.force and command.output.resume is None:
         folder.clear()
     try:

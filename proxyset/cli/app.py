@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from proxyset import __version__
 from proxyset.cli.messages import in_flags, remember
 from proxyset.errors import InputError, RunError, nearest
 
@@ -39,21 +40,16 @@ def run(prog: str, about: str, commands: Mapping[str, tuple[str, str]], argv: Se
         argv: the words after the program's name; None: those of this process.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage(prog, about, commands))
-        sys.exit(DONE if argv else WRONG)
-    if argv[0] == "--version":
-        from proxyset import __version__
-
-        print(__version__)
-        sys.exit(DONE)
     signal.signal(signal.SIGTERM, _interrupt)
     remember(None)
     try:
-        if argv[0] not in commands:
-            raise InputError(f"unknown command {argv[0]!r}: {nearest(argv[0], commands)}")
-        module, _, function = commands[argv[0]][1].partition(":")
-        getattr(importlib.import_module(module), function)(argv[1:])
+        if not argv or argv[0] in ("-h", "--help"):
+            print(_usage(prog, about, commands), flush=True)
+            sys.exit(DONE if argv else WRONG)
+        if argv[0] == "--version":
+            print(__version__, flush=True)
+            sys.exit(DONE)
+        _call(commands, argv)
     except InputError as error:
         _leave(prog, in_flags(str(error)), WRONG)
     except (RunError, MemoryError) as error:
@@ -68,6 +64,16 @@ def run(prog: str, about: str, commands: Mapping[str, tuple[str, str]], argv: Se
     except KeyboardInterrupt as stop:
         _leave(prog, str(stop) or "interrupted", INTERRUPTED)
     sys.exit(DONE)
+
+
+def _call(commands: Mapping[str, tuple[str, str]], argv: Sequence[str]) -> None:
+    if argv[0] not in commands:
+        raise InputError(f"unknown command {argv[0]!r}: {nearest(argv[0], commands)}")
+    module, _, function = commands[argv[0]][1].partition(":")
+    try:
+        getattr(importlib.import_module(module), function)(argv[1:])
+    finally:
+        sys.stdout.flush()  # so that a reader who has left is noticed here and not when the interpreter ends
 
 
 def _usage(prog: str, about: str, commands: Mapping[str, tuple[str, str]]) -> str:

@@ -87,10 +87,11 @@ def build_command(argv: list[str]) -> None:
     todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session)}
     _announce(wanted[seeds[0]], session)
     _say_estimate(command, todo, session)
-    for path in sets.keys() - todo.keys():
-        say(f"{path}: already built")
-    for path, spec in todo.items():
-        _build_one(command, spec, path, session, argv)
+    for path, spec in sets.items():
+        if path in todo:
+            _build_one(command, spec, path, session, argv)
+        else:
+            say(f"{path}: already built")
     if command.output.nets:
         _score(command, list(sets), dataset, session)
     elif command.output.as_json:
@@ -169,10 +170,11 @@ def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session)
     share = sum(_share_left(command, path, spec) for path, spec in todo.items())
     if estimate.seconds * share < 1:
         return
-    several = f" for {len(todo)} sets" if len(todo) > 1 else ""
+    scope = " for the rest" if share < len(todo) else ""
+    if len(todo) > 1:
+        scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
     without = f" ({duration(estimate.uncompiled * share)} without compiling)" if estimate.uncompiled else ""
-    rest = " for the rest" if share < len(todo) else ""
-    say(f"estimated: {duration(estimate.seconds * share)}{without}{rest}{several}, {size(estimate.memory)} of memory")
+    say(f"estimated: {duration(estimate.seconds * share)}{without}{scope}, {size(estimate.memory)} of memory")
 
 
 def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:

@@ -6,6 +6,7 @@ once.
 
 import dataclasses
 import re
+from collections.abc import Callable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -32,13 +33,18 @@ def make_form(command: Command, for_help: bool) -> type:
         value = values[flag.name]
         kind = _kind(flag, value, for_help)
         if kind is not None:
-            fields[flag.group].append((flag.field, kind, dataclasses.field(default_factory=lambda v=value: v)))
+            fields[flag.group].append((flag.field, kind, dataclasses.field(default_factory=_constant(value))))
     top = fields.pop("")
     for group, entries in fields.items():
-        part = dataclasses.make_dataclass(group, entries)
+        part: Any = dataclasses.make_dataclass(group, entries)
         title = tyro.conf.arg(name=title_of(model, group), help="")
-        top.append((group, Annotated[tyro.conf.OmitArgPrefixes[part], title], dataclasses.field(default_factory=part)))
+        kind = Annotated[(part, tyro.conf.OmitArgPrefixes, title)]
+        top.append((group, kind, dataclasses.field(default_factory=part)))
     return dataclasses.make_dataclass(model.__name__, top)
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
 
 
 def title_of(model: type[Command], group: str) -> str:
@@ -49,15 +55,14 @@ def title_of(model: type[Command], group: str) -> str:
 
 def _kind(flag: Flag, default: Any, for_help: bool) -> Any:
     """The type of one field for tyro; None where a flag cannot give such a value."""
-    kind, *rest = [part for part in _parts(flag.info.annotation) if part is not NoneType]
-    kind = Union[(kind, *rest)]
+    kind: Any = Union[tuple(part for part in _parts(flag.info.annotation) if part is not NoneType)]  # noqa: UP007
     text = flag.info.description or ""
     if flag.is_switch:
         hint = "" if not default else f"(default: {flag.option})"
         argument = tyro.conf.arg(name=flag.name, help=text, help_behavior_hint=hint)
         marker = [tyro.conf.FlagCreatePairsOff] if for_help and default is False else []
-        kind = bool if isinstance(default, bool) else tyro.conf.DisallowNone[bool | None]
-        return Annotated[(kind, *marker, argument)]
+        kind = (bool,) if isinstance(default, bool) else (bool | None, tyro.conf.DisallowNone)
+        return Annotated[(*kind, *marker, argument)]
     spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, parent_markers=set()))
     if isinstance(spec, UnsupportedTypeAnnotationError):
         return None

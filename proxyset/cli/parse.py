@@ -41,6 +41,7 @@ def _split(defaults: Command, argv: Sequence[str], prog: str) -> dict[str, Any]:
     """The value of every flag by its name: as words where it is given, otherwise its default."""
     model = type(defaults)
     for_help = any(argument in ("-h", "--help") for argument in argv)
+    filled: Any
     form = make_form(defaults, for_help)
     about = " ".join((model.__doc__ or "").split())
     errors, screen = io.StringIO(), _Screen()
@@ -104,7 +105,7 @@ def _first_words(box: str) -> str:
 class _Screen(io.StringIO):
     """Keeps what is printed, and looks like the stdout of the moment, so that help is drawn for that."""
 
-    encoding = property(lambda screen: screen.stdout.encoding)  # type: ignore[assignment]
+    encoding = property(lambda screen: screen.stdout.encoding)
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,6 +28,10 @@ Proxies = Sequence[ProxyLike] | Mapping[str, ProxyLike]
 words early-stop and whole; as a mapping, with the names that the tables should have."""
 
 
+class MissingProxy(InputError):
+    """A proxy set does not exist and must not be built; the message ends with the command that builds it."""
+
+
 @dataclass(frozen=True)
 class PlannedProxy:
     """A proxy set that a ranking needs.
@@ -115,7 +119,7 @@ def _method(name: str, settings: RankingSettings) -> Method:
 def _check_build(planned: Sequence[PlannedProxy], settings: RankingSettings) -> None:
     missing = next((one for one in planned if one.missing), None)
     if missing is not None and not settings.build:
-        raise InputError(f"{str(missing.path)!r} does not exist; to build it: {_build_command(missing)}")
+        raise MissingProxy(f"{str(missing.path)!r} does not exist; to build it: {_build_command(missing)}")
 
 
 def _build_command(plan: PlannedProxy) -> str:
@@ -128,8 +132,11 @@ def _build_command(plan: PlannedProxy) -> str:
     words = ["proxyset", "build", "--method", name, "--ipc", str(plan.wanted.ipc), "--seed", str(plan.wanted.seed)]
     data = {"dataset" if key == "source" else key: value for key, value in dataset.source.items()}
     for key, value in (data | method.model_dump(exclude_defaults=True)).items():
-        if value is not None:
-            words += [f"--{key.replace('_', '-')}", str(value)]
+        flag = key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words += [f"--{flag}", str(value)]
     return shlex.join([*words, "--out", str(plan.path)])
 
 

@@ -58,7 +58,16 @@ def test_the_estimate_counts_every_memory_once_for_each_seed(common: Common) -> 
     assert learning > 0
 
 
+def test_each_memory_takes_the_settings_that_it_has(common: Common) -> None:
+    budget = common.budget.model_copy(update={"memory_settings": ("iterations=5", "share=0.7")})
+    cells = make_cells(("none", "random", "dsa", SOFT), (0,), "without", replace(common, budget=budget))
+    check_cells(cells, SESSION)
+    assert [cell.budget.memory_settings for cell in cells] == [(), (), ("iterations=5",), ("share=0.7",)]
+
+
 def test_mistakes_show_before_any_training(common: Common) -> None:
+    settings = Budget(memory_settings=("iteration=3",))
+
     def check(*memories: str, kd: Distils = "both", budget: Budget = common.budget) -> None:
         check_cells(make_cells(memories, (0,), kd, replace(common, budget=budget)), SESSION)
 
@@ -68,6 +77,8 @@ def test_mistakes_show_before_any_training(common: Common) -> None:
         check("random", budget=Budget(budget=3))
     with pytest.raises(InputError, match="same name"):
         check("a/x.safetensors", "b/x.safetensors", kd="without")
+    with pytest.raises(InputError, match="did you mean 'iterations'"):
+        check("random", "dsa", budget=settings)
     with pytest.raises(InputError, match="nothing to compare"):
         check()
     assert not common.folder.exists()
@@ -139,7 +150,7 @@ def test_a_cell_can_be_done_elsewhere(common: Common) -> None:
     copy: Cell = pickle.loads(pickle.dumps(cell))
     assert copy == cell
     result = copy.run(SESSION)
-    same = learn_stream(cell.load(), "random", common.budget, cell.learning, seed=3, session=SESSION)
+    same = learn_stream(cell.load(), "random", cell.budget, cell.learning, seed=3, session=SESSION)
     assert untimed(result) == untimed(same)
     assert pickle.loads(pickle.dumps(result)).to_dict() == result.to_dict()
     assert json.loads((cell.path / "results.json").read_text())["seed"] == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from continual.choose import check_settings, label, memory_name, method_for, read_settings
+from continual.choose import check_settings, label, memory_name, method_for, read_settings, settings_of
 from continual.providers import MethodProvider, first_of_each_class
 from continual.stream import Stream, join_domains, split_classes
 from proxyset.artefact.build import build
@@ -181,8 +181,12 @@ def test_settings_of_another_form_are_refused(wrong: str) -> None:
 
 
 def test_settings_go_to_the_methods_that_have_them() -> None:
-    check_settings(("iterations=3", "l2_normalise=false", "share=0.7"), ("dsa", "herding", SOFT))
-    assert method_for("dsa", ("iterations=3", "l2_normalise=false"), "convnet-w8", 32).model_dump()["iterations"] == 3
-    assert method_for("herding", ("iterations=3",), "convnet-w8", 32).model_dump()["net"] == "convnet-w8"
+    choices = ("iterations=3", "l2_normalise=false", "share=0.7")
+    check_settings(choices, ("dsa", "herding", SOFT))
+    assert settings_of("dsa", choices) == ("iterations=3",)
+    assert settings_of("herding", choices) == ("l2_normalise=false",)
+    assert settings_of("none", choices) == ()
+    assert method_for("dsa", ("iterations=3",), "convnet-w8", 32).model_dump()["iterations"] == 3
+    assert method_for("herding", (), "convnet-w8", 32).model_dump()["net"] == "convnet-w8"
     assert method_for("dsa", (), "convnet", 32).model_dump()["iterations"] == 1000  # the paper's
     assert method_for(SOFT, ("share=0.7",), "convnet", 8) == Soft(share=0.7)

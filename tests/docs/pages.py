@@ -9,7 +9,9 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 FENCE = re.compile(
     r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-INCLUDE = re.compile(r"^--8<-- \"(?P<path>[^\"]+)\"$", re.MULTILINE)
+INCLUDE = re.compile(
+    r"^--8<--\n(?P<path>\S+)\n--8<--$", re.MULTILINE
+)  # on three lines: on one, ruff takes it for Python
 
 
 @dataclass(frozen=True)

@@ -94,4 +94,4 @@ def test_my_net_and_my_augmentation_condense(run: Run, tmp_path: Path) -> None:
 def test_every_example_is_shown(example: Path) -> None:
     """In a page, included from its file."""
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
-    assert f'--8<-- "examples/{example.name}"' in pages
+    assert f"--8<--\nexamples/{example.name}\n--8<--" in pages

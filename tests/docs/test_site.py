@@ -1,6 +1,7 @@
 """The site builds without a warning, its links resolve, and it loads nothing from elsewhere."""
 
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,23 +10,27 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from proxyset.methods.registry import METHODS
 from tests.docs.pages import ROOT
 
 pytest.importorskip("mkdocs", reason="the documentation's tools are not installed")
 
 
 class Page(HTMLParser):
-    """Collects what a page links to, what it loads, and its anchors."""
+    """Collects what a page links to, what it loads, its anchors, and the text of its code blocks."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: list[str] = []
         self.loads: list[str] = []
         self.anchors: set[str] = set()
+        self.code = ""
+        self._in_code = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {key: value or "" for key, value in attributes}
+        self._in_code = self._in_code or tag == "pre"
         self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
@@ -33,6 +38,12 @@ class Page(HTMLParser):
             self.loads.append(values["src"])
         elif tag == "link" and "href" in values and values.get("rel") not in ("canonical", "prev", "next"):
             self.loads.append(values["href"])
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code = self._in_code and tag != "pre"
+
+    def handle_data(self, data: str) -> None:
+        self.code += data if self._in_code else ""
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +90,17 @@ def test_nothing_is_loaded_from_elsewhere(pages: dict[Path, Page]) -> None:
     assert not [load for page in pages.values() for load in page.loads if urlsplit(load).netloc]
 
 
-def test_nothing_was_left_to_fill_in(pages: dict[Path, Page]) -> None:
-    """Marks that the hooks replace are gone."""
-    for path in pages:
-        text = path.read_text(encoding="utf-8")
-        assert "--8&lt;--" not in text
-        assert "<!-- program" not in text
-        assert "<!-- methods" not in text
+def test_nothing_was_left_to_fill_in(pages: dict[Path, Page], site: Path) -> None:
+    """Included files are there, and marks that the hooks replace are gone."""
+    assert "class Mean(Method):" in pages[site / "how-to" / "own-method.html"].code
+    for path, page in pages.items():
+        assert not re.search(r"8 ?< ?--", page.code), path.name
+        assert not re.search(r"<!-- (program|methods)", path.read_text(encoding="utf-8")), path.name
+
+
+def test_reference_has_every_command_and_method(pages: dict[Path, Page], site: Path) -> None:
+    anchors = {name: pages[site / "reference" / f"{name}.html"].anchors for name in ("proxyset", "search", "continual")}
+    assert {"proxyset-build", "proxyset-eval", "proxyset-show", "proxyset-export"} <= anchors["proxyset"]
+    assert {"search-run", "search-report"} <= anchors["search"]
+    assert {"continual-run", "continual-compare", "continual-report"} <= anchors["continual"]
+    assert set(METHODS) <= pages[site / "reference" / "methods.html"].anchors

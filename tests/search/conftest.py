@@ -75,7 +75,7 @@ def images(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: py
     arrays = {"x_train": dataset.train.images, "y_train": dataset.train.labels}
     arrays |= {"x_test": dataset.test.images, "y_test": dataset.test.labels}
     monkeypatch.chdir(tmp_path)
-    np.savez(tmp_path / "tiny.npz", **{name: value.numpy() for name, value in arrays.items()})
+    np.savez(tmp_path / "tiny.npz", allow_pickle=False, **{name: value.numpy() for name, value in arrays.items()})
     return Path("tiny.npz")
 
 

@@ -10,12 +10,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from proxyset.artefact.proxy_set import ProxySet
 from proxyset.cli.options import compose, flatten
+from proxyset.compute.session import Session
+from proxyset.settings import Compute
 from search.cli import main
 from search.commands import RunSettings, resolve
 from search.folder import ROWS
 from search.settings import DIGITS, PAPER
+from search.trial import TrialContext, Workbench
 from tests.search.conftest import SMALL
+from tests.search.test_sources import MEAN
 
 RUN = Path("runs/run")
 
@@ -128,6 +133,43 @@ def test_a_space_of_ones_own_with_one_that_fails(images: Path, monkeypatch: pyte
     assert {error["name"] for error in summary["errors"]} == {"bad"}
     assert "out of memory" in summary["errors"][0]["error"]
     assert not (RUN / "choices.png").exists()
+
+
+def test_a_method_of_ones_own_with_soft_targets_ranks(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my_proxy.py").write_text(MEAN)
+    monkeypatch.syspath_prepend(".")
+    assert run(images, "--proxy", "my_proxy:Mean", "random") == 0
+    assert sum(key[0] == "mean" for key in scores()) == 4
+    proxy = ProxySet.load(next(Path("proxysets").glob("tiny-mean-*.safetensors")))
+    assert proxy.data.targets is not None
+    assert run(images, "--proxy", "my_proxy:Mean", "random", "--no-build", "--force") == 0
+
+
+def test_how_it_is_computed_and_trained_reaches_the_trials(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benches: list[Workbench] = []
+
+    def note(context: TrialContext, session: Session) -> Workbench:
+        benches.append(Workbench(context, session))
+        return benches[-1]
+
+    monkeypatch.setattr("search.driver.Workbench", note)
+    flags = "--proxy random --device cpu --precision bf16 --memory-limit 3 --compile off --optimiser adam --lr 0.002"
+    assert run(images, *flags.split(), "--schedule", "cosine", "--loss", "squared-error") == 0
+    bench = benches[-1]
+    assert bench.session.compute == Compute(device="cpu", precision="bf16", memory_limit=3, compile="off")
+    recipe = bench.context.sources["random"].recipe(bench.context.settings)  # type: ignore[attr-defined]
+    assert (recipe.optimiser, recipe.lr, recipe.schedule, recipe.loss) == ("adam", 0.002, "cosine", "squared-error")
+    assert search("run", "--resume", str(RUN), "--workers", "0", "--precision", "fp32") == 2  # other bits
+    assert search("run", "--resume", str(RUN), "--workers", "0", "--memory-limit", "4") == 0
+
+
+def test_another_number_of_threads_is_said_when_a_run_goes_on(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(images, "--proxy", "random") == 0
+    rows = [json.loads(line) | {"threads": 7} for line in (RUN / ROWS).read_text().splitlines()]
+    (RUN / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    capsys.readouterr()
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+    assert "7 threads before" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from proxyset.compute.session import Session
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
-from proxyset.methods.registry import get_method
+from proxyset.methods.dsa import DSA
 from proxyset.progress import Progress, silent
 from search.settings import RankingSettings, fill
 from search.sources.make import make_sources
@@ -52,7 +52,13 @@ def test_a_missing_set_is_built_once_and_used_again(dataset: Dataset) -> None:
 
 
 def test_other_settings_are_another_set(dataset: Dataset) -> None:
-    changes = ({}, {"ipc": 1}, {"seed": 1}, {"iterations": 2}, {"condense_net": "convnet-w4"})
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"ipc": 1},
+        {"seed": 1},
+        {"iterations": 2},
+        {"condense_net": "convnet-w4"},
+    )
     paths = {plan_one("dsa", dataset, **change).path for change in changes}
     assert len(paths) == len(changes)
 
@@ -60,7 +66,7 @@ def test_other_settings_are_another_set(dataset: Dataset) -> None:
 def test_what_is_left_open_is_the_methods_default(dataset: Dataset) -> None:
     planned = plan_one("dsa", dataset, iterations=None, condense_net=None)
     assert planned.wanted is not None
-    assert planned.wanted.method == get_method("dsa")()
+    assert planned.wanted.method == DSA()
 
 
 def test_without_building_the_command_is_named_and_it_works(dataset: Dataset) -> None:
@@ -97,7 +103,7 @@ def test_a_file_is_a_source_if_it_is_of_the_same_data(dataset: Dataset, tiny: Da
 def test_objects_and_names_of_ones_own(dataset: Dataset) -> None:
     """From Python: a method with its settings, a proxy set in memory, under names that the tables should have."""
     given = build(dataset, "random", 1, progress=False)
-    method = get_method("dsa")(iterations=1, net="mlp")
+    method = DSA(iterations=1, net="mlp")
     planned = plan({"dsa-1": method, "mine": given}, dataset).proxies
     assert [one.name for one in planned] == ["dsa-1", "mine"]
     assert planned[0].wanted is not None

@@ -272,10 +272,11 @@ def test_jacobian_covariance_is_the_published_formula() -> None:
 
 def test_jacobian_covariance_of_a_linear_network_is_the_worst_and_of_a_constant_one_nan() -> None:
     images = torch.randn(4, 1, 8, 8, generator=make_generator(0))
-    linear = nn.Sequential(nn.Flatten(), nn.utils.skip_init(nn.Linear, 64, 3))
+    head = nn.utils.skip_init(nn.Linear, 64, 3)
+    net = nn.Sequential(nn.Flatten(), head)
     with torch.no_grad():
-        linear[1].weight.copy_(torch.randn(3, 64, generator=make_generator(1)))
-    assert jacobian_covariance(linear, images) < -1e5  # every image has the same gradient: eigenvalues 4, 0, 0, 0
+        head.weight.copy_(torch.randn(3, 64, generator=make_generator(1)))
+    assert jacobian_covariance(net, images) < -1e5  # every image has the same gradient: eigenvalues 4, 0, 0, 0
     with torch.no_grad():
-        linear[1].weight.zero_()
-    assert math.isnan(jacobian_covariance(linear, images))
+        head.weight.zero_()
+    assert math.isnan(jacobian_covariance(net, images))

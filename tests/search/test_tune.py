@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from torch import nn
 
@@ -17,7 +19,9 @@ from proxyset.compute.parallel import Pool
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
+from search.api import rank_architectures
 from search.placement import place
+from search.settings import RankingSettings
 from search.space import Builder, Candidate
 from search.trial import Job, Row, TrialContext, Workbench
 from tests.search.conftest import make_context
@@ -30,7 +34,7 @@ def global_generators_stay_put() -> None:
     """Not held here: Ray and Tune draw names from the global generators."""
 
 
-def run(jobs: list[Job], context: TrialContext, session: Session | None = None, **pool: int) -> list[Row]:
+def run(jobs: list[Job], context: TrialContext, session: Session | None = None, **pool: Any) -> list[Row]:
     from search.tune import run_trials
 
     rows: list[Row] = []
@@ -89,6 +93,28 @@ def test_the_same_rows_as_in_a_plain_loop(context: TrialContext) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
+def test_ranking_from_python_with_a_pool_gives_the_same_scores(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = RankingSettings(ipc=2, epochs=2, whole_epochs=1, truth="none", free=False)
+    scores = [
+        rank_architectures(
+            make_dataset(counts=12),
+            ["random"],
+            space=["mlp", ("linear", linear), "convnet-w4"],
+            settings=settings,
+            session=Session(device="cpu"),
+            pool=pool,
+            progress=False,
+        ).scores
+        for pool in (None, Pool(workers=2))
+    ]
+    pd.testing.assert_frame_equal(scores[0], scores[1])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_a_worker_killed_mid_trial_is_retried_and_nothing_else_lost(
     make_dataset: Callable[..., Dataset], tmp_path: Path
 ) -> None:
@@ -132,7 +158,9 @@ import ray
 from ray.cluster_utils import Cluster
 from proxyset.compute.parallel import Pool
 from proxyset.compute.session import Session
+from search.api import rank_architectures
 from search.placement import place
+from search.settings import RankingSettings
 from search.space import Candidate
 from search.trial import Job
 from tests.conftest import make_dataset

@@ -48,7 +48,8 @@ def tensor_bytes(path: Path) -> dict[str, bytes]:
 def save_npz(path: Path, seed: int = 0, **arrays: Any) -> None:
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (30, 8, 8), dtype=np.uint8)
-    np.savez(path, **{"images": images, "labels": np.arange(30) % 3} | arrays)
+    content: dict[str, Any] = {"images": images, "labels": np.arange(30) % 3} | arrays
+    np.savez(path, **content)
 
 
 def save_folder(root: Path, classes: int = 2, count: int = 3) -> None:

@@ -10,12 +10,14 @@ from PIL import Image
 
 from tests.proxyset.cli.made import Cli, assert_refused, save_folder, save_npz, snapshot
 
+Maker = Callable[[Path], object]
 
-def _npz(**arrays: Any) -> Callable[[Path], None]:
+
+def _npz(**arrays: Any) -> Maker:
     return lambda path: save_npz(path.with_suffix(".npz"), **arrays)
 
 
-def _folder(change: Callable[[Path], object], classes: int = 2) -> Callable[[Path], None]:
+def _folder(change: Callable[[Path], object], classes: int = 2) -> Maker:
     def make(path: Path) -> None:
         save_folder(path, classes)
         change(path)
@@ -23,8 +25,8 @@ def _folder(change: Callable[[Path], object], classes: int = 2) -> Callable[[Pat
     return make
 
 
-def _parquet(text: bytes) -> Callable[[Path], None]:
-    return lambda path: path.with_suffix(".parquet").write_bytes(text) and None
+def _parquet(text: bytes) -> Maker:
+    return lambda path: path.with_suffix(".parquet").write_bytes(text)
 
 
 FLOATS = np.linspace(0, 1, 30 * 64).reshape(30, 8, 8)
@@ -35,7 +37,12 @@ def truncate(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
-BAD_DATA: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+def leave_one(folder: Path) -> None:
+    for path in sorted(folder.iterdir())[1:]:
+        path.unlink()
+
+
+BAD_DATA: dict[str, tuple[Maker, list[str]]] = {
     "one class only": (_npz(labels=np.zeros(30, int)), ["1 class", "at least two"]),
     "one class folder": (_folder(lambda path: None, classes=1), ["1 class", "at least two"]),
     "a class with no images": (_npz(labels=np.arange(30) % 2 * 2), ["class '1' has no images"]),
@@ -53,7 +60,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "images that are too small": (_npz(images=np.zeros((30, 4, 4), np.uint8)), ["4×4", "--size"]),
     "other arrays": (lambda path: np.savez(path.with_suffix(".npz"), a=np.zeros(3)), ["x_train", "found a"]),
     "pickled objects": (_npz(labels=np.array([object()] * 30)), ["cannot read"]),
-    "no npz": (lambda path: path.with_suffix(".npz").write_text("text") and None, ["cannot read"]),
+    "no npz": (lambda path: path.with_suffix(".npz").write_text("text"), ["cannot read"]),
     "no parquet": (_parquet(b"text"), ["cannot read"]),
     "an empty folder": (lambda path: path.mkdir(), ["no class sub-folders"]),
     "an unreadable image": (
@@ -69,7 +76,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         ["class1/2.png", "9×9", "8×8", "--size"],
     ),
     "a class with a single image": (
-        _folder(lambda path: [(path / "class1" / f"{number}.png").unlink() for number in (1, 2)]),
+        _folder(lambda path: leave_one(path / "class1")),
         ["single image"],
     ),
 }

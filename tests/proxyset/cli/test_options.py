@@ -174,7 +174,7 @@ def test_a_group_is_found_by_its_class_or_as_part_of_one() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(Exception, match="frozen"):
-        Example().numbers.count = 4
+        Example().numbers.count = 4  # type: ignore[misc]
 
 
 def test_peek_reads_what_the_parser_will() -> None:

@@ -40,15 +40,17 @@ def close(found: list[Tensor | None], expected: list[Tensor | None], tolerance: 
             assert (one - two).norm() <= tolerance * two.norm() + 1e-6
 
 
-def make_run(data: Dataset, engine: Engine, net: str = "convnet-w8-d1-sigmoid") -> GradientMatching:
+def make_run(
+    data: Dataset, engine: Engine, net: str = "convnet-w8-d1-sigmoid", session: Session | None = None
+) -> GradientMatching:
     """Sigmoids: a ReLU whose input is a rounding error away from 0 would change the second derivative at once."""
-    return start(DSA(net=net), data, engine)
+    return start(DSA(net=net), data, engine, session=session)
 
 
-def start(method: DSA, data: Dataset, engine: Engine, ipc: int = 2) -> GradientMatching:
+def start(method: DSA, data: Dataset, engine: Engine, ipc: int = 2, session: Session | None = None) -> GradientMatching:
     """A condensation before its first step, with its first network."""
-    context = Context(torch.Generator().manual_seed(0), Session(device=str(engine.device)), engine)
-    run = method.start(Problem(data.train, data.spec, ipc), context)
+    session = session or Session(device=str(engine.device))
+    run = method.start(Problem(data.train, data.spec, ipc), Context(torch.Generator().manual_seed(0), session, engine))
     run.new_network()
     return run
 

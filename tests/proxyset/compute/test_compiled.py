@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxyset.checkpoint import Checkpoint
-from proxyset.compute.plan import Engine
+from proxyset.compute.footprint import Footprint
+from proxyset.compute.gradients import Gradients
+from proxyset.compute.plan import CACHE, Engine
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.methods.base import Context, Problem
@@ -22,7 +24,7 @@ from proxyset.methods.dsa import DSA
 from proxyset.progress import Progress, silent
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
-from tests.proxyset.compute.made import SHAPE, SMALL, close, make_batch, make_net, make_run, start, weights
+from tests.proxyset.compute.made import SMALL, close, make_batch, make_net, make_run, start, weights
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -43,7 +45,8 @@ def test_compiled_steps_are_the_eager_ones_and_repeat_their_bits(
 ) -> None:
     """The same image gradients, weights and accuracies; same seed, same bits; resumed = uninterrupted."""
     engine = Engine(precision=precision, compiled=True)
-    exact, run = make_run(colour, Engine()), make_run(colour, engine)
+    session, problem = Session(device="cpu"), Problem(colour.train, colour.spec, 2)
+    exact, run = (make_run(colour, each, session=session) for each in (Engine(), engine))
     for one in (exact, run):
         one.update_images()
         one.update_network(2)
@@ -56,8 +59,6 @@ def test_compiled_steps_are_the_eager_ones_and_repeat_their_bits(
         close([run.velocity], [exact.velocity], 1e-4)
 
     method = DSA(**SMALL | {"net": "convnet-w8-d1-sigmoid"})
-
-    session, problem = Session(device="cpu"), Problem(colour.train, colour.spec, 2)
 
     def condense(checkpoint: Checkpoint | None = None, progress: Progress = silent) -> Tensor:
         generator = torch.Generator().manual_seed(0)
@@ -92,46 +93,25 @@ def test_compiled_scores_are_the_eager_ones(make_dataset: Callable[..., Dataset]
 
 
 @pytest.mark.slow
-def test_compiled_gradients_with_soft_targets_are_the_eager_ones() -> None:
-    """Of the weights, in micro-batches of which the last is filled up, and of images that are matched."""
-    name = "convnet-w4-d1-sigmoid"
-    net, (images, _) = make_net(name), make_batch(7)
+def test_compiled_gradients_pair_every_layer_and_take_soft_targets(compilations: list[Any]) -> None:
+    """Of a deep network, and of every parameter, as the distances but the layerwise one have it; the last micro-batch
+    is filled up.
+    """
+    net, (images, labels), (real, _) = make_net("convnet-w4-d2-sigmoid"), make_batch(4), make_batch(7, seed=2)
     soft = torch.randn(7, 3, generator=torch.Generator().manual_seed(3)).softmax(1)
-    session = Session(device="cpu")
-    eager, compiled = (session.gradients(Engine(compiled=choice), name, SHAPE) for choice in (False, True))
+    eager, compiled = (Gradients(Engine(compiled=c), net, Footprint(1, CACHE // 4, 1)) for c in (False, True))
     logits: list[list[Tensor]] = [[], []]
-    found, expected = (
-        each.of_weights(net, images, soft, logits=kept) for each, kept in zip((compiled, eager), logits, strict=True)
-    )
-    close(found, expected, 1e-4)
-    torch.testing.assert_close(torch.cat(logits[0]), torch.cat(logits[1]), rtol=1e-4, atol=1e-5)
-    target = eager.of_weights(net, *make_batch(6, seed=2), matched=True)
-    layerwise = DISTANCES["layerwise"]
-    (value, image_gradient), (exact, exact_gradient) = (
-        each.match(net, target, images, soft, layerwise) for each in (compiled, eager)
-    )
-    assert not compiled.failed
-    assert value == pytest.approx(exact.item(), rel=1e-4)
-    close([image_gradient], [exact_gradient], 1e-3)
-
-
-@pytest.mark.slow
-def test_compiled_matching_pairs_the_gradients_of_every_layer() -> None:
-    """Of a deep network, and of every parameter, as the distances but the layerwise one have it."""
-    net, (images, labels) = make_net("convnet-w4-d2-sigmoid"), make_batch(4)
-    real, _ = make_batch(6, seed=2)
-    session = Session(device="cpu")
-    eager, compiled = (
-        session.gradients(Engine(compiled=choice), "convnet-w4-d2-sigmoid", SHAPE) for choice in (False, True)
-    )
-    target = eager.of_weights(net, real, torch.zeros(6, dtype=torch.int64))
+    target = eager.of_weights(net, real, soft, logits=logits[0])
     assert all(gradient is not None for gradient in target)
-    for distance in ("cosine", "mse"):
+    close(compiled.of_weights(net, real, soft, logits=logits[1]), target, 1e-4)
+    torch.testing.assert_close(torch.cat(logits[1]), torch.cat(logits[0]), rtol=1e-4, atol=1e-5)
+    for distance, answers in (("cosine", labels), ("mse", soft[:4])):
         (value, found), (expected, exact) = (
-            each.match(net, target, images, labels, DISTANCES[distance]) for each in (compiled, eager)
+            each.match(net, target, images, answers, DISTANCES[distance]) for each in (compiled, eager)
         )
         assert value == pytest.approx(expected.item(), rel=1e-4)
         close([found], [exact], 1e-3)
+    assert len(compilations) == 3
     assert not compiled.failed
 
 

@@ -15,7 +15,7 @@ if sys.argv[1] == "keep":
     keep_freed_memory()
 def step():
     return [torch.ones(16 * 2**20) for _ in range(2)]  # 64 MiB each
-for _ in range(3):
+for _ in range(10):  # until the heap has room for every step
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
@@ -37,8 +37,8 @@ import sys, torch
 from proxyset import DatasetSpec, Evaluation, ImageSet, Session, evaluate
 from proxyset.compute.memory import peak_memory
 torch.set_num_threads(1)
-images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-data = ImageSet(images, torch.arange(64) // 32)
+images = torch.randint(0, 256, (32, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+data = ImageSet(images, torch.arange(32) // 16)
 spec = DatasetSpec("random", 3, 32, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 session = Session(device="cpu", memory_limit=float(sys.argv[1]) or None)
 evaluate(data, data, spec, Evaluation(nets=1, epochs=1), net="convnet-w128-d2-nopool", session=session)
