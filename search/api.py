@@ -63,7 +63,11 @@ def rank_architectures(
     display = _display(progress)
     placement = place(pool, session or Session())
     search = prepare(dataset, proxies, space, settings or RankingSettings(), placement, display)
-    config = _config(search, proxies, space)
+    return _run(search, _config(search, proxies, space), folder)
+
+
+def _run(search: Search, config: dict[str, Any], folder: str | Path | None) -> Ranking:
+    """The search in its folder, or in one that is gone afterwards."""
     if folder is not None:
         run = RunFolder(Path(folder))
         run.check_usable()

@@ -42,10 +42,10 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     from proxyset.errors import InputError
     from search import driver
     from search.commands import stored
-    from search.placement import place_as_told
+    from search.placement import place_by_flags
     from search.sources.proxies import MissingProxy
 
-    placement = place_as_told(command.execution, Session(command.compute))
+    placement = place_by_flags(command.execution, Session(command.compute))
     dataset = load(command.data.dataset, **command.data.choices())
     display = driver.Display(progress=True, say=say)
     try:
@@ -78,7 +78,7 @@ def read(argv: Sequence[str]) -> tuple["RunSettings", bool]:
         return resolve(parse(RunSettings, argv, "search run")), False
     folder = RunFolder.open(Path(resume))
     if peek(argv, "config") is not None:
-        raise InputError("`resume` takes the settings of its run: leave out `config`")
+        raise InputError("--resume takes the settings of its run: leave out --config")
     command = resolve(parse(RunSettings, ["--config", str(folder.path / CONFIG), *argv], "search run"))
     return change(command, out=folder.path), True
 

@@ -94,6 +94,8 @@ def carry_out(search: Search, folder: RunFolder, config: dict[str, Any]) -> None
     Raises:
         InputError: the folder's run has other settings, data or proxy sets.
     """
+    if any("free" not in facts for facts in (folder.read(SOURCES) or {}).values()):
+        raise InputError(f"{str(folder.path)!r} began with version 0.1: it can be reported, but not gone on with")
     folder.begin(config, MAY_CHANGE)
     names = [candidate.name for candidate in search.candidates]
     folder.write_once(PLAN, {"data": search.dataset.sha256, "names": names}, "the data or the space")

@@ -64,7 +64,7 @@ def place(pool: Pool | None, session: Session) -> Placement:
     return _spread(pool, session)
 
 
-def place_as_told(execution: Execution, session: Session) -> Placement:
+def place_by_flags(execution: Execution, session: Session) -> Placement:
     """Where `search run` runs its trials."""
     gpus = execution.gpus_per_trial
     if session.compute.device.startswith("cuda") and gpus == 0:

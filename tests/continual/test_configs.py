@@ -1,16 +1,18 @@
-"""Every config parses, opens with the command that runs it, and states what it measured."""
+"""Every config opens with the command that runs it, says what it measured, parses, and makes runs that can be made."""
 
 from pathlib import Path
 
 import pytest
 
+from continual.choose import check_settings
 from continual.cli import CompareCommand, RunCommand
-from proxyset.cli.options import ConfiguredCommand
+from continual.compare import Common, make_cells
+from continual.settings import Budget, StreamChoice
+from proxyset.cli.options import extract
 from proxyset.cli.parse import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs" / "continual").glob("*.yaml"))
-COMMANDS: dict[str, type[ConfiguredCommand]] = {"run": RunCommand, "compare": CompareCommand}
 
 
 def test_there_are_configs() -> None:
@@ -20,10 +22,18 @@ def test_there_are_configs() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_opens_with_its_command_and_parses(path: Path) -> None:
     lines = path.read_text().splitlines()
-    program, command, *words = lines[0].removeprefix("# ").split()
+    program, name, *words = lines[0].removeprefix("# ").split()
     assert program == "continual"
     assert f"configs/continual/{path.name}" in words
     assert lines[1].startswith("# ")
     argv = [str(ROOT / word) if word.startswith("configs/") else word for word in words]
-    parsed = parse(COMMANDS[command], argv, f"continual {command}")
-    assert parsed.config is not None
+    if name == "run":
+        single = parse(RunCommand, argv, "continual run")
+        check_settings(single.memory.memory_settings, (single.memory.memory,))
+        return
+    assert name == "compare"
+    command = parse(CompareCommand, argv, "continual compare")
+    common = Common(Path(), extract(command, StreamChoice), extract(command, Budget), command.training)
+    cells = make_cells(command.memory.memory, command.memory.seeds, command.memory.kd, common)
+    assert {cell.memory for cell in cells} == set(command.memory.memory)
+    assert {cell.seed for cell in cells} == set(command.memory.seeds)

@@ -9,10 +9,8 @@ import pytest
 import torch
 
 from proxyset.compute.ray_environment import prepare_ray
-from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.nets.arch import Arch
-from search.placement import Placement, place
 from search.settings import RankingSettings
 from search.sources.free import JacobianCovariance, ParameterCount
 from search.sources.trained import EarlyStop, ProxySource, WholeSet
@@ -50,11 +48,6 @@ def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **set
         {source.name: source for source in sources},
         {candidate.name: candidate for candidate in candidates},
     )
-
-
-def here(session: Session | None = None) -> Placement:
-    """Trials in this process, on the CPU unless a session says otherwise."""
-    return place(None, session or Session(device="cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,33 @@ def test_how_it_is_computed_and_trained_reaches_the_trials(images: Path, monkeyp
     assert search("run", "--resume", str(RUN), "--workers", "0", "--memory-limit", "4") == 0
 
 
+def test_a_run_of_an_older_version_is_reported_but_not_gone_on_with(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Version 0.1 kept no threads, optimiser or loss, and of a source its kind as a word."""
+    assert run(images, "--proxy", "random") == 0
+    summary = json.loads((RUN / "summary.json").read_text())
+    config = json.loads((RUN / "config.json").read_text())
+    for name in ("optimiser", "schedule", "loss"):
+        del config[name]
+    (RUN / "config.json").write_text(json.dumps(config))
+    sources = json.loads((RUN / "sources.json").read_text())
+    kinds = {"random": "proxy", "params": "params", "jacobian": "jacobian", "whole": "whole"}
+    for name, facts in sources.items():
+        del facts["free"]
+        facts["kind"] = kinds[name]
+    (RUN / "sources.json").write_text(json.dumps(sources))
+    rows = [json.loads(line) for line in (RUN / ROWS).read_text().splitlines()]
+    for row in rows:
+        del row["threads"]
+    (RUN / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert search("report", str(RUN)) == 0
+    assert json.loads((RUN / "summary.json").read_text())["sources"] == summary["sources"]
+    capsys.readouterr()
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 2
+    assert "version 0.1" in capsys.readouterr().err
+
+
 def test_another_number_of_threads_is_said_when_a_run_goes_on(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(images, "--proxy", "random") == 0
     rows = [json.loads(line) | {"threads": 7} for line in (RUN / ROWS).read_text().splitlines()]

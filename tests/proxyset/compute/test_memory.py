@@ -37,8 +37,8 @@ import sys, torch
 from proxyset import DatasetSpec, Evaluation, ImageSet, Session, evaluate
 from proxyset.compute.memory import peak_memory
 torch.set_num_threads(1)
-images = torch.randint(0, 256, (32, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-data = ImageSet(images, torch.arange(32) // 16)
+images = torch.randint(0, 256, (48, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+data = ImageSet(images, torch.arange(48) // 24)
 spec = DatasetSpec("random", 3, 32, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
 session = Session(device="cpu", memory_limit=float(sys.argv[1]) or None)
 evaluate(data, data, spec, Evaluation(nets=1, epochs=1), net="convnet-w128-d2-nopool", session=session)
