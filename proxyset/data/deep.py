@@ -42,7 +42,7 @@ def to_8_bits(stored: Image.Image, reopen: Callable[[], Image.Image]) -> tuple[I
             values = 65535 - values
     elif stored.mode == "I":
         if stored.format not in ("PNG", "PPM"):
-            raise Unreadable("its 32-bit integers have no range that says what is white; save it with 8 or 16 bits")
+            raise Unreadable("its integers of 32 bits, or with a sign, do not say what is white; save it with 8 or 16 bits")
         values = np.asarray(stored).clip(0, 65535).astype(np.uint16)
     else:
         values = _colours(stored, reopen)
@@ -68,8 +68,7 @@ def _colours(stored: Image.Image, reopen: Callable[[], Image.Image]) -> np.ndarr
         return high * 257
     low = reopen()
     _read_as(low, f"{kind};16{_OTHER_ORDER[order]}")
-    first, second = (high, np.asarray(low)) if order != "N" or sys.byteorder else (high, np.asarray(low))
-    return first << 8 | second
+    return high << 8 | np.asarray(low)
 
 
 def _with_key(values: np.ndarray, key: Any) -> Image.Image:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from proxyset.matching import DISTANCES, EPSILON
+from proxyset.methods.distances import DISTANCES, EPSILON
 from tests import reference
 
 SHAPES = ((4, 3, 3, 3), (4,), (4, 5, 5), (6, 10), (6,))  # convolution, bias, layer norm, linear, bias

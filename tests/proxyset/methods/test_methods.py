@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from proxyset.engine import Engine
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.data import Dataset, ImageSet, normalise
-from proxyset.engine import Engine
 from proxyset.methods import METHODS, Method, get_method
 from proxyset.settings import InputError
 
