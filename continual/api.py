@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from continual.choose import MemoryChoice, memory_name, provider_for
+from continual.folder import RUN, STATE, begun, claim
 from continual.memory import Memory
 from continual.metrics import summarise
 from continual.results import StreamResult, write_results
@@ -18,11 +19,11 @@ from continual.settings import Budget, Learning
 from continual.stream import Stream
 from continual.trainer import Trainer
 from proxyset import __version__
-from proxyset.checkpoint import Checkpoint
+from proxyset.checkpoint import Checkpoint, State
 from proxyset.compute.session import Session
+from proxyset.errors import InputError
 from proxyset.progress import Progress
-
-STATE = "state.safetensors"
+from proxyset.registry import describe as describe_error
 
 
 def learn_stream(
@@ -47,49 +48,101 @@ def learn_stream(
         budget: how much is remembered (None: 10 images per class of every task).
         learning: how each task is learned (None: EEIL without distillation).
         session: where it runs (None: decided here).
-        folder: where the state is kept after every task and gone on from, and the results are written; None: nowhere.
+        folder: a new or empty one, or that of this run: the state is kept there after every task and gone on from, and
+            the results are written there; None: nowhere.
         progress: see `proxyset.progress.shown`.
 
     Raises:
-        InputError: anything wrong with the settings, before any training.
+        InputError: anything wrong with the settings, before any training; or `folder` holds something else.
+        RunError: the training diverged, or the disk is full; finished tasks are kept in `folder`.
     """
-    budget, learning = budget or Budget(), learning or Learning()
-    trainer = Trainer(stream, learning, seed=seed, session=session, progress=progress)
-    scheme = prepare(trainer, memory, budget)
-    identity = describe(scheme, memory_name(memory), budget)
-    place = None if folder is None else Path(folder)
-    correct, seconds = learn_tasks(scheme, identity, place)
-    costs = {"memory_kept": scheme.memory.report(), "seconds": round(seconds, 1)}
-    result = StreamResult(identity | measure(stream, correct) | costs | _circumstances())
-    if place is not None:
-        write_results(place, result, scheme.memory)
-    return result
+    trainer = Trainer(stream, learning or Learning(), seed=seed, session=session, progress=progress)
+    run = StreamRun(trainer, memory, budget or Budget())
+    if folder is None:
+        return run.learn()
+    with claim(Path(folder), RUN, resume=True) as claimed:
+        run.restore(claimed.path)
+        with begun(claimed, RUN) as place:
+            return run.learn(place)
 
 
-def learn_tasks(scheme: Scheme, identity: dict[str, Any], folder: Path | None) -> tuple[torch.Tensor, float]:
-    """Learn and test all tasks, going on from the state in `folder`.
+class StreamRun:
+    """One run over a stream, with everything checked that can be checked before the work.
 
-    Returns:
-        `correct` (see `continual.metrics`), T×T with −1 for what was not tested; the seconds that it took in all.
+    Attributes:
+        finished: tasks that are learned already.
+        correct: see `continual.metrics`, T×T with −1 for what was not tested.
 
     Raises:
-        InputError: the state is damaged, or of another run.
+        InputError: anything that would fail later.
     """
-    count = len(scheme.stream.tasks)
-    correct = torch.full((count, count), -1)
-    state = Checkpoint((folder or Path()) / STATE, 1, identity)
-    saved = state.restore() if folder is not None else None
-    if saved is not None:
-        correct = saved.pop("correct")
-        scheme.set_state(saved, state.step)
-    if state.step == count:
-        return correct, state.seconds  # looking at a finished run again takes no time
-    for stage in range(state.step, count):
-        scheme.learn(stage)
-        correct[stage, : stage + 1] = scheme.test(stage)
+
+    def __init__(self, trainer: Trainer, memory: MemoryChoice, budget: Budget) -> None:
+        self.scheme = prepare(trainer, memory, budget)
+        self.identity = describe(self.scheme, memory_name(memory), budget)
+        count = len(trainer.stream.tasks)
+        self.correct = torch.full((count, count), -1)
+        self.state = Checkpoint(Path(), 1, self.identity)  # counts the seconds of a run that keeps no state
+
+    @property
+    def finished(self) -> int:
+        return self.state.step
+
+    def restore(self, folder: Path) -> None:
+        """Take over what an earlier process finished, if any.
+
+        Raises:
+            InputError: the state is damaged, was changed, or is of another run.
+        """
+        state = Checkpoint(folder / STATE, 1, self.identity)
+        saved = state.restore()
+        if saved is not None:
+            try:
+                self._take_over(saved, state.step)
+            except (KeyError, ValueError, RuntimeError, TypeError) as error:
+                raise InputError(
+                    f"the state {str(state.path)!r} does not fit this run ({describe_error(error)}); "
+                    "`force=True` starts over"
+                ) from None
+        self.state = state
+
+    def _take_over(self, saved: State, stages: int) -> None:
+        correct, images = saved.pop("correct"), torch.tensor(self._test_images())
+        learned = torch.ones_like(self.correct, dtype=torch.bool).tril()
+        learned[stages:] = False
+        if stages > len(images) or correct.shape != learned.shape or correct.dtype != torch.int64:
+            raise ValueError("of other tasks")
+        if not (((correct >= 0) & (correct <= images))[learned].all() and (correct[~learned] == -1).all()):
+            raise ValueError("impossible counts")
+        self.scheme.set_state(saved, stages)
+        self.correct = correct
+
+    def learn(self, folder: Path | None = None) -> StreamResult:
+        """Learn and test the tasks that are left, and write the results into `folder`, which is claimed and begun."""
+        count, state = len(self.scheme.stream.tasks), self.state
+        if folder is not None and not state.step:
+            self.state = state = Checkpoint(folder / STATE, 1, self.identity)
+        seconds = state.seconds
+        for stage in range(state.step, count):
+            self.scheme.learn(stage)
+            self.correct[stage, : stage + 1] = self.scheme.test(stage)
+            if folder is not None:
+                state.offer(self.scheme.state() | {"correct": self.correct})
+            seconds = state.elapsed()  # looking at a finished run again takes no time
+        result = StreamResult(self.identity | self._measures(seconds) | _circumstances())
         if folder is not None:
-            state.offer(scheme.state() | {"correct": correct})
-    return correct, state.elapsed()
+            write_results(folder, result, self.scheme.memory)
+        return result
+
+    def _measures(self, seconds: float) -> dict[str, Any]:
+        """The counts, all metrics and the costs."""
+        images = self._test_images()
+        metrics = summarise(self.correct.numpy().astype(np.float64), np.array(images))
+        costs = {"memory_kept": self.scheme.memory.report(), "seconds": round(seconds, 1)}
+        return {"test_images": images, "correct": self.correct.tolist(), **metrics, **costs}
+
+    def _test_images(self) -> list[int]:
+        return [len(task.data.test) for task in self.scheme.stream.tasks]
 
 
 def prepare(trainer: Trainer, memory: MemoryChoice, budget: Budget) -> Scheme:
@@ -124,13 +177,6 @@ def describe(scheme: Scheme, memory: str, budget: Budget) -> dict[str, Any]:
         "device_type": trainer.session.device.type,
         "compute": compute.model_dump(exclude={"device"}),
     }
-
-
-def measure(stream: Stream, correct: torch.Tensor) -> dict[str, Any]:
-    """The counts and all metrics."""
-    images = [len(task.data.test) for task in stream.tasks]
-    metrics = summarise(correct.numpy().astype(np.float64), np.array(images))
-    return {"test_images": images, "correct": correct.tolist(), **metrics}
 
 
 def _circumstances() -> dict[str, Any]:

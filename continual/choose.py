@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from continual.providers import AllData, FileProvider, MethodProvider, Provider
 from continual.settings import JOINT, NONE, SMALL, Budget
 from continual.trainer import Trainer
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import METHODS, get_method
+from proxyset.plain_yaml import parse_yaml
 from proxyset.registry import is_reference
+from proxyset.settings import short
 
 SUFFIX = ".safetensors"
 SMALL_DEFAULTS: dict[str, dict[str, Any]] = {name: {"iterations": 30, "net_epochs": 10} for name in ("dc", "dsa")}
@@ -99,15 +99,15 @@ def read_settings(choices: Sequence[str]) -> dict[str, Any]:
     """Settings as `name=value`, the values read as YAML.
 
     Raises:
-        InputError: not of this form.
+        InputError: not of this form, or one named twice.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for choice in choices:
         key, sign, value = choice.partition("=")
-        try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            sign = ""
-        if not sign:
-            raise InputError(f"`memory_settings` are of the form name=value, got {choice!r}")
+        name = key.strip().replace("-", "_")
+        if not sign or not name:
+            raise InputError(f"`memory_settings` are of the form name=value, got {short(choice)}")
+        if name in values:
+            raise InputError(f"`memory_settings` names {name!r} twice")
+        values[name] = parse_yaml(value, f"`memory_settings`: the value of {name!r}")
     return values

@@ -2,14 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from pydantic import Field
 
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from proxyset.cli.app import run
-from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, Output, Seed
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, Distinct, Output, Seed, Seeds
 from proxyset.settings import Compute, Settings
 
 COMMANDS = {
@@ -45,8 +45,8 @@ class MemoryName(Settings):
 
     memory: str = Field(
         "dsa",
-        description="a method (random, herding, dc, dsa, ..., or package.module:Class), none, joint (all data: the "
-        "ceiling), or proxy-set files, one per task, separated by commas",
+        description="a method (random, herding, dc, dsa, ..., or package.module:Class, whose code is run: name only "
+        "what you trust), none, joint (all data: the ceiling), or proxy-set files, one per task, separated by commas",
     )
 
 
@@ -77,11 +77,11 @@ class RunCommand(ConfiguredCommand):
 class MemoryNames(Settings):
     """What is compared."""
 
-    memory: tuple[str, ...] = Field(
+    memory: Annotated[tuple[str, ...], Distinct] = Field(
         ("none", "random", "herding", "dsa", "joint"), description="memories, each as `continual run` takes it"
     )
     kd: Literal["both", "with", "without"] = Field("both", description="with distillation, without it, or both")
-    seeds: tuple[int, ...] = Field((0, 1, 2), description="one run of each memory for each of these seeds")
+    seeds: Seeds = Field((0, 1, 2), description="one run of each memory for each of these seeds")
 
 
 class SeveralMemories(Budget, MemoryNames):
@@ -96,6 +96,7 @@ class Placement(Compute):
     )
     address: str | None = Field(
         None,
+        pattern=r"^(auto|[^\s:/]+:\d+)$",
         description="a Ray cluster, auto or host:port; its machines must see the same folders, so give paths in full "
         "(default: this machine)",
     )

@@ -9,47 +9,58 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continual import folder as folders
 from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, RunOutput
-from continual.settings import Budget, StreamChoice
+from continual.settings import Budget, StreamChoice, TaskTraining
+from proxyset.cli.advice import advice
 from proxyset.cli.app import say
 from proxyset.cli.options import extract
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError
+from proxyset.parsing import path_name
 from proxyset.settings import Compute
 
 if TYPE_CHECKING:
     import torch
 
+    from continual.api import StreamRun
+    from continual.compare import Cell
+    from continual.estimate import Estimate
     from continual.results import StreamResult
     from continual.stream import Stream
     from proxyset.compute.parallel import Pool
+    from proxyset.compute.session import Session
 
 RUNS = Path("runs")
 
 
 def run_command(argv: list[str]) -> None:
     command = parse(RunCommand, argv, "continual run")
-    from continual.api import learn_stream, prepare
+    from continual.api import StreamRun
     from continual.choose import label
-    from continual.estimate import estimate
     from continual.report import print_report
     from continual.stream import load_stream
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
 
+    check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
-    budget, learning, memory = extract(command, Budget), command.learning, command.memory.memory
-    stream = load_stream(extract(command, StreamChoice), data_root=command.stream.data_root, seed=seed)
-    scheme = prepare(Trainer(stream, learning, seed=seed, session=session), memory, budget)
+    learning, memory = command.learning, command.memory.memory
+    stream = load_stream(extract(command, StreamChoice), data_root=command.stream.data_root, seed=seed, progress=True)
     kd = "-kd" if learning.kd else ""
-    folder = command.output.out or RUNS / f"continual-{stream.name}-{label(memory)}{kd}-seed{seed}"
-    make_ready(folder, [folder], command.output)
-    announce(stream, f"memory {memory}, {'with' if kd else 'without'} distillation; {scheme.describe(learning)}")
-    announce_estimate(session.device, *estimate(scheme))
-    with resumable(folder):
-        result = learn_stream(
-            stream, memory, budget, learning, seed=seed, session=session, folder=folder, progress=True
-        )
+    name = path_name(f"continual-{stream.name}-{label(memory)}{kd}-seed{seed}", longest=200)
+    folder, force = command.output.out or RUNS / name, command.output.force
+    with folders.claim(folder, folders.RUN, force=force, resume=command.output.resume) as claimed:
+        trainer = Trainer(stream, learning, seed=seed, session=session, progress=True)
+        run = StreamRun(trainer, memory, extract(command, Budget))
+        if not force:
+            run.restore(claimed.path)
+        say_how_it_begins(command.output, run.finished, claimed.path)
+        words = f"memory {memory}, {'with' if kd else 'without'} distillation; {run.scheme.describe(learning)}"
+        announce(stream, words)
+        announce_run(run)
+        with resumable(folder), folders.begun(claimed, folders.RUN, force=force) as place:
+            result = run.learn(place)
     if command.output.as_json:
         print(json.dumps(result.to_dict()))
     else:
@@ -57,26 +68,16 @@ def run_command(argv: list[str]) -> None:
     say(f"{folder}: results.json, results.csv and pictures")
 
 
-def make_ready(folder: Path, runs: Sequence[Path], output: RunOutput) -> None:
-    """See that the folder can be written and that nothing in it gets lost; with `force` what is there is removed.
+def check_output(output: RunOutput) -> None:
+    """Raise `InputError` where going on and starting over are both asked for."""
+    if output.resume and output.force:
+        raise InputError("`resume=True` goes on and `force=True` starts over: give one of them")
 
-    Raises:
-        InputError: it cannot be written, or one of `runs` holds a run.
-    """
-    from continual.api import STATE
-    from continual.results import RESULTS
-    from proxyset.files import check_writable
 
-    check_writable(folder)
-    for path in runs:
-        old = [file for file in (path / STATE, path / RESULTS) if file.exists()]
-        if old and not output.resume and not output.force:
-            raise InputError(
-                f"{str(path)!r} holds a run: `resume=True` goes on, `force=True` starts over, `out` names another place"
-            )
-        if output.force:
-            for file in old:
-                file.unlink()
+def say_how_it_begins(output: RunOutput, finished: int, folder: Path) -> None:
+    """Say what --resume found."""
+    if output.resume and not finished:
+        say(f"nothing to go on from in {str(folder)!r}: this starts at the beginning")
 
 
 def announce(stream: Stream, what: str) -> None:
@@ -84,14 +85,30 @@ def announce(stream: Stream, what: str) -> None:
     spec = stream.tasks[0].data.spec
     tasks = ", ".join(f"{task.name} ({len(task.data.train)} images)" for task in stream.tasks)
     say(f"{stream.kind}, {spec.channels}×{spec.size}×{spec.size}: {tasks}\n{what}")
+    for line in stream.reading:
+        say(line)
 
 
-def announce_estimate(device: torch.device, condensing: float, learning: float) -> None:
-    """Say how many seconds it will take."""
+def announce_run(run: StreamRun) -> None:
+    """Say how long the rest of a run will take, and what would be shorter."""
+    from continual.estimate import estimate
+    from proxyset.nets.depth import say_if_shallow
+
+    scheme = run.scheme
+    say_if_shallow(scheme.trainer.session, scheme.trainer.net, scheme.trainer.spec)
+    announce_estimate(scheme.trainer.session.device, estimate(scheme, run.finished), scheme.learning)
+
+
+def announce_estimate(device: torch.device, estimate: Estimate, learning: TaskTraining) -> None:
+    """Say how long it will take, and, where that is long, what would be shorter."""
+    from continual.estimate import savings
     from proxyset.progress import duration
 
-    memory = f"{duration(condensing)} to make the memory, " if condensing >= 1 else ""
-    say(f"on {device}, estimated: {memory}{duration(learning)} to learn")
+    making, training = estimate
+    memory = f"{duration(making)} to make the memory, " if making >= 1 else ""
+    say(f"on {device}, estimated: {memory}{duration(training)} to learn")
+    if line := advice(making + training, savings(estimate, learning)):
+        say(line)
 
 
 @contextlib.contextmanager
@@ -113,39 +130,60 @@ def resumable(folder: Path) -> Iterator[None]:
 def compare_command(argv: list[str]) -> None:
     command = parse(CompareCommand, argv, "continual compare")
     from continual.choose import label
-    from continual.compare import Common, check_cells, make_cells, run_cells
+    from continual.compare import check_cells, group, run_cells
+    from continual.estimate import Estimate
     from continual.report import write_summary
     from proxyset.compute.session import Session
 
-    memory, budget, choice = command.memory, extract(command, Budget), extract(command, StreamChoice)
-    session = Session(extract(command, Compute))
+    check_output(command.output)
+    session, choice = Session(extract(command, Compute)), extract(command, StreamChoice)
     name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
-    folder = command.output.out or RUNS / f"continual-compare-{name}"
-    budget = budget.model_copy(update={"store": budget.store.absolute()})  # workers may have another working folder
-    data_root = command.stream.data_root.absolute()
-    common = Common(folder.absolute(), choice, budget, command.training, session.compute, data_root)
-    cells = make_cells(memory.memory, memory.seeds, memory.kd, common)
-    condensing, learning = check_cells(cells, session)
-    make_ready(folder, [cell.path for cell in cells], command.output)
-    pool = choose_pool(command.placement, session.device)
-    at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
-    announce(cells[0].load(), f"{len(cells)} runs, {at_once}")
-    announce_estimate(session.device, condensing / (pool.workers or 1), learning / (pool.workers or 1))
-
-    def tell(number: int, result: StreamResult) -> None:
-        done.append(number)
-        say(f"{len(done)}/{len(cells)}  {in_short(result)}")
-
-    done: list[int] = []
-    with resumable(folder):
-        results = run_cells(cells, pool, tell)
-    write_summary(results, folder)
+    folder = command.output.out or RUNS / path_name(f"continual-compare-{name}", longest=200)
+    force, resume = command.output.force, command.output.resume
+    with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:
+        cells = make_cells_of(command, claimed.path.absolute(), session)
+        estimate, finished = check_cells(cells, session, resume=not force)
+        pool = choose_pool(command.placement, session.device, len(group(cells)))
+        say_how_it_begins(command.output, finished, claimed.path)
+        at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
+        announce(cells[0].load(), f"{len(cells)} runs, {at_once}")
+        share = Estimate(*(seconds / (pool.workers or 1) for seconds in estimate))
+        announce_estimate(session.device, share, command.training)
+        with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
+            results = run_cells(cells, pool, Teller(len(cells)))
+            write_summary(results, place)
     print_results(results, command.output.as_json)
     say(f"{folder}: summary.json, results.csv, curves.png, and a folder for every run")
 
 
-def choose_pool(placement: Placement, device: torch.device) -> Pool:
-    """As many runs at a time as were asked for, or as the device has room for; GPUs are shared out."""
+def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
+    """The runs of a comparison in `folder`."""
+    from continual.compare import Common, make_cells
+
+    memory, budget = command.memory, extract(command, Budget)
+    budget = budget.model_copy(update={"store": budget.store.absolute()})  # workers may have another working folder
+    data_root = command.stream.data_root.absolute()
+    common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
+    return make_cells(memory.memory, memory.seeds, memory.kd, common)
+
+
+class Teller:
+    """Says a line for every run that is done."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs, self.done = runs, 0
+
+    def __call__(self, number: int, result: StreamResult) -> None:
+        self.done += 1
+        say(f"{self.done}/{self.runs}  {in_short(result)}")
+
+
+def choose_pool(placement: Placement, device: torch.device, jobs: int) -> Pool:
+    """As many runs at a time as were asked for, or as the device has room for; GPUs are shared out.
+
+    Args:
+        jobs: what there is to do at a time; more workers than that would idle.
+    """
     import torch
 
     from proxyset.compute.parallel import Pool, default_workers
@@ -153,6 +191,7 @@ def choose_pool(placement: Placement, device: torch.device) -> Pool:
     workers = placement.workers
     if workers is None and placement.address is None:
         workers = default_workers(device)
+    workers = workers and min(workers, jobs)
     gpus = 0.0
     if device.type == "cuda":
         gpus = 1.0 if workers is None or placement.address else min(1.0, torch.cuda.device_count() / workers)
@@ -183,12 +222,18 @@ def in_short(result: StreamResult) -> str:
 def report_command(argv: list[str]) -> None:
     command = parse(ReportCommand, argv, "continual report")
     from continual.report import write_summary
-    from continual.results import read_results, write_results
+    from continual.results import draw_results, read_results
 
-    results = read_results(command.folder)
-    print_results(results, command.output.as_json)
-    folder = command.output.out or command.folder
-    if len(results) > 1:
-        write_summary(results, folder)
-    else:
-        write_results(folder, results[0])
+    source, out = command.folder, command.output.out
+    if source == Path():
+        raise InputError("no run given: name its folder")
+    results = read_results(source)
+    in_place = out is None or (out.exists() and out.samefile(source))
+    kind = (folders.holds(source) or folders.RUN) if in_place else folders.REPORT
+    with folders.claim(source if out is None else out, kind, resume=True) as claimed:
+        print_results(results, command.output.as_json)
+        with folders.begun(claimed, kind) as place:
+            if len(results) > 1 or kind == folders.COMPARISON:
+                write_summary(results, place)
+            else:
+                draw_results(place, results[0])

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from continual.api import learn_stream, prepare
+from continual.api import StreamRun, learn_stream
 from continual.choose import check_settings, label, settings_of
-from continual.estimate import estimate
+from continual.estimate import Estimate, estimate
+from continual.folder import RUN, claim
 from continual.results import StreamResult
-from continual.schemes.base import Scheme
 from continual.schemes.registry import scheme_class
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from continual.stream import Stream, load_stream
@@ -17,6 +17,7 @@ from continual.trainer import Trainer
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
+from proxyset.parsing import path_name
 from proxyset.settings import Compute
 
 Distils = Literal["both", "with", "without"]
@@ -46,7 +47,8 @@ class Cell:
     @property
     def path(self) -> Path:
         """The folder of the run."""
-        return self.common.folder / f"{label(self.memory)}{'-kd' if self.kd else ''}-seed{self.seed}"
+        name = path_name(label(self.memory))
+        return self.common.folder / f"{name}{'-kd' if self.kd else ''}-seed{self.seed}"
 
     @property
     def learning(self) -> Learning:
@@ -61,14 +63,18 @@ class Cell:
     def load(self) -> Stream:
         return load_stream(self.common.stream, data_root=self.common.data_root, seed=self.seed)
 
-    def prepare(self, stream: Stream, session: Session) -> Scheme:
-        """The scheme of the run, checked.
+    def prepare(self, stream: Stream, session: Session, *, resume: bool = False) -> StreamRun:
+        """The run, checked, and with `resume` with what an earlier process finished of it.
 
         Raises:
             InputError: anything that would fail later.
         """
-        trainer = Trainer(stream, self.learning, seed=self.seed, session=session)
-        return prepare(trainer, self.memory, self.budget)
+        run = StreamRun(Trainer(stream, self.learning, seed=self.seed, session=session), self.memory, self.budget)
+        if self.path.exists():
+            with claim(self.path, RUN, resume=True):
+                if resume:
+                    run.restore(self.path)
+        return run
 
     def run(self, session: Session) -> StreamResult:
         """Do it, going on from the state in its folder where there is one."""
@@ -104,31 +110,37 @@ def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, commo
     if not cells:
         raise InputError("nothing to compare: give at least one `memory` and one of `seeds`")
     if len({cell.path for cell in cells}) < len(cells):
-        raise InputError("two of the memories have the same name")
+        raise InputError("two of the memories have the same name, which is that of their folder: rename a file")
     return cells
 
 
-def check_cells(cells: Sequence[Cell], session: Session) -> tuple[float, float]:
+def check_cells(cells: Sequence[Cell], session: Session, *, resume: bool = False) -> tuple[Estimate, int]:
     """See that every cell can work, and estimate them all.
 
+    Args:
+        resume: count what earlier processes finished.
+
     Returns:
-        Seconds to make all memories, and to do all runs one after another, judged by the first seed.
+        What it will take to do all runs one after another, and how many tasks are finished.
 
     Raises:
-        InputError: a cell that cannot work.
+        InputError: a cell that cannot work, or whose state is damaged or of other work.
     """
-    seeds = list(dict.fromkeys(cell.seed for cell in cells))
-    memories: dict[str, float] = {}
-    runs = 0.0
-    for seed in seeds:
+    making: dict[tuple[str, int], float] = {}
+    learning, finished = 0.0, 0
+    known: dict[tuple[str, bool, int], Estimate] = {}  # seeds take the same time
+    for seed in dict.fromkeys(cell.seed for cell in cells):
         of_seed = [cell for cell in cells if cell.seed == seed]
         stream = of_seed[0].load()
         for cell in of_seed:
-            scheme = cell.prepare(stream, session)
-            if seed == seeds[0]:
-                memories[cell.memory], seconds = estimate(scheme)
-                runs += seconds
-    return len(seeds) * sum(memories.values()), len(seeds) * runs
+            run = cell.prepare(stream, session, resume=resume)
+            key = cell.memory, cell.kd, run.finished
+            if key not in known:
+                known[key] = estimate(run.scheme, run.finished)
+            making[cell.memory, seed] = max(known[key].making, making.get((cell.memory, seed), 0.0))
+            learning += known[key].learning
+            finished += run.finished
+    return Estimate(sum(making.values()), learning), finished
 
 
 Job = list[Cell]
@@ -155,6 +167,14 @@ class MakeWorker:
         return Worker(self.compute)
 
 
+def group(cells: Sequence[Cell]) -> list[list[int]]:
+    """The numbers of the cells, those with the same memory and seed together, without distillation first."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for number in sorted(range(len(cells)), key=lambda number: cells[number].kd):
+        groups.setdefault((cells[number].memory, cells[number].seed), []).append(number)
+    return list(groups.values())
+
+
 def run_cells(
     cells: Sequence[Cell], pool: Pool | None = None, on_result: Callable[[int, StreamResult], None] | None = None
 ) -> list[StreamResult]:
@@ -167,10 +187,7 @@ def run_cells(
     Raises:
         InputError, RunError: as the runs raise them.
     """
-    groups: dict[tuple[str, int], list[int]] = {}
-    for number in sorted(range(len(cells)), key=lambda number: cells[number].kd):
-        groups.setdefault((cells[number].memory, cells[number].seed), []).append(number)
-    numbers = list(groups.values())
+    numbers = group(cells)
     results: dict[int, StreamResult] = {}
 
     def collect(job: int, done: list[StreamResult]) -> None:

@@ -53,7 +53,14 @@ class Memory:
                 f"(counted once per task)"
             )
         for stage, task in enumerate(self.stream.tasks):
-            self.provider.check(task, self.quota(stage))
+            quota = self.quota(stage)
+            try:
+                self.provider.check(task, quota)
+            except InputError as error:
+                if self.budget.budget is None:
+                    raise
+                share = f"`budget={self.budget.budget}` ({quota} per class after task {stage + 1})"
+                raise InputError(str(error).replace(f"`ipc={quota}`", share)) from None
 
     def add(self, stage: int, net: nn.Module | None = None) -> None:
         """Remember the task of `stage`; earlier tasks give up what the budget needs.
@@ -71,11 +78,11 @@ class Memory:
             self.kept = [first_of_each_class(data, classes[i], quota) for i, data in enumerate(self.kept)]
         self.kept.append(images)
 
-    def estimate(self) -> float:
-        """Seconds that making it will take, judged by the first task that has still to be condensed."""
+    def estimate(self, finished: int = 0) -> float:
+        """Seconds that making it will take after `finished` tasks, judged by the first that is still to be condensed."""
         if self.provider is None:
             return 0.0
-        for stage, task in enumerate(self.stream.tasks):
+        for stage, task in list(enumerate(self.stream.tasks))[finished:]:
             seconds = self.provider.estimate(task, self.quota(stage))
             if seconds > 0:
                 return seconds * (len(self.stream.tasks) - stage)

@@ -20,6 +20,7 @@ from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import to_pixels
 from proxyset.errors import InputError
+from proxyset.files import check_writable
 from proxyset.methods.base import Method
 from proxyset.methods.coreset import FeatureCoreset
 from proxyset.progress import Progress
@@ -87,6 +88,10 @@ class MethodProvider(Provider):
 
     def check(self, task: Task, ipc: int) -> None:
         self.method.check(self._spec(task, ipc).problem)
+        try:
+            check_writable(self.store)
+        except InputError as error:
+            raise InputError(str(error).replace("`out`", "`store`")) from None
 
     def estimate(self, task: Task, ipc: int) -> float:
         wanted = self._spec(task, ipc)

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from continual.folder import CURVES, SUMMARY, TABLE
 from continual.metrics import DEFINITIONS
 from continual.results import StreamResult, to_csv
 from proxyset.files import write_atomic
@@ -46,10 +47,10 @@ def write_summary(results: Sequence[StreamResult], folder: Path) -> None:
     seeds = len({result["seed"] for result in results})
     budget = ", ".join(f"{name} {value}" for name, value in first["budget"].items())
     title = f"{first['stream']['name']} · {first['learning']['net']} · {budget} · {seeds} seed{'s' * (seeds > 1)}"
-    save_curves(rows, first.tasks, title, folder / "curves.png")
-    write_atomic(folder / "results.csv", to_csv(results))
+    save_curves(rows, first.tasks, title, folder / CURVES)
+    write_atomic(folder / TABLE, to_csv(results))
     summary = {"rows": rows, "choices": first["choices"], "stream": first["stream"]}
-    write_atomic(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    write_atomic(folder / SUMMARY, json.dumps(summary, indent=1).encode())
 
 
 def print_report(results: Sequence[StreamResult]) -> None:

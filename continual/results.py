@@ -4,14 +4,16 @@ import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from continual.memory import Memory
+from continual.folder import MATRIX, MEMORY, RESULTS, TABLE
 from continual.settings import JOINT
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
+from proxyset.parsing import check, checksummed, read_row, read_text
 
-RESULTS = "results.json"
+if TYPE_CHECKING:
+    from continual.memory import Memory
 
 
 class StreamResult(Mapping[str, Any]):
@@ -80,31 +82,57 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
-def write_results(folder: Path, result: StreamResult, memory: Memory | None = None) -> None:
-    """results.json, results.csv (a row per stage and task), matrix.png and, of a `memory`, memory.png."""
+def write_results(folder: Path, result: StreamResult, memory: "Memory | None" = None) -> None:
+    """The pictures and the table, then results.json, by whose checksum a change to it is noticed.
+
+    Raises:
+        InputError: they cannot be written.
+        RunError: the disk is full.
+    """
+    draw_results(folder, result, memory)
+    values = json.loads(checksummed(result.to_dict()))
+    write_atomic(folder / RESULTS, json.dumps(values, indent=1).encode())
+
+
+def draw_results(folder: Path, result: StreamResult, memory: "Memory | None" = None) -> None:
+    """matrix.png, of a `memory` memory.png, and results.csv: a row per stage and task."""
     from continual.figures import save_matrix, save_memory
 
-    save_matrix(result, folder / "matrix.png")
+    save_matrix(result, folder / MATRIX)
     if memory is not None and memory.kept and result["memory"] != JOINT:
-        save_memory(memory, folder / "memory.png")
-    write_atomic(folder / "results.csv", to_csv([result]))
-    write_atomic(folder / RESULTS, json.dumps(result.to_dict(), indent=1).encode())
+        save_memory(memory, folder / MEMORY)
+    write_atomic(folder / TABLE, to_csv([result]))
 
 
 def read_results(folder: Path) -> list[StreamResult]:
     """The result in a folder of `continual run`, or all of those in a folder of `continual compare`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, one that cannot be read (see `read_result`), or results of different streams.
     """
     files = [folder / RESULTS] if (folder / RESULTS).exists() else sorted(folder.glob(f"*/{RESULTS}"))
     if not files:
         raise InputError(f"no results in {str(folder)!r}: give the folder of a finished `continual run` or `compare`")
-    try:
-        results = [StreamResult(json.loads(file.read_text(encoding="utf-8"))) for file in files]
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the results in {str(folder)!r} ({error})") from None
+    results = [read_result(file) for file in files]
+    for file, result in zip(files, results, strict=True):
+        if result.tasks != results[0].tasks:
+            raise InputError(f"{str(file)!r} is of other tasks than {str(files[0])!r}: they make no comparison")
     return sorted(results, key=lambda result: (result["memory"], result["kd"], result["seed"]))
+
+
+def read_result(path: Path) -> StreamResult:
+    """The result in one file.
+
+    Raises:
+        InputError: it is unreadable, was changed after it was written, or is not what a run writes; the message has
+            the file and the place in it.
+    """
+    from continual.schema import StoredResult
+
+    where = repr(str(path))
+    values, _ = read_row(read_text(path), where)
+    check(values, StoredResult, where)
+    return StreamResult(values)
 
 
 def to_csv(results: Sequence[StreamResult]) -> bytes:

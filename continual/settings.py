@@ -52,7 +52,9 @@ class TaskTraining(Training):
     """How each task is learned. Values are EEIL's (Castro et al. 2018) unless the description says why not."""
 
     net: str | None = Field(
-        None, description="network (default: convnet as in the paper, convnet-w32 for images under 16 pixels)"
+        None,
+        description="network (default: convnet as in the paper, convnet-w32 for images under 16 pixels), or "
+        "package.module:function, whose code is run: name only what you trust",
     )
     scheme: Literal["eeil", "gdumb"] = Field(
         "eeil",
@@ -97,7 +99,8 @@ class TaskTraining(Training):
         """The network's full name for images of `size` pixels."""
         from proxyset.nets.build import full_name
 
-        return full_name(self.net or ("convnet-w32" if size < SMALL else "convnet"), size)
+        default = "convnet-w32" if size < SMALL else "convnet"
+        return full_name(default if self.net is None else self.net, size)
 
     def stage_recipe(self) -> Recipe:
         """Stage 1: a new task."""

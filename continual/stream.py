@@ -1,19 +1,22 @@
 """What is learned and in which order: tasks, and the streams that they make."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from continual.settings import StreamChoice
+from proxyset.data.advice import no_test_images
 from proxyset.data.images import ImageSet
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
+from proxyset.progress import Progress
 from proxyset.seeds import make_generator
 
 LOG = logging.getLogger("continual")
@@ -63,6 +66,10 @@ class Stream:
     The head has one logit per class seen so far. Tasks may share classes (domain-incremental), or bring new ones
     (class-incremental), which take the next labels.
 
+    Attributes:
+        reading: what was done to the images when they were read, a line for each dataset of which there is something
+            to say.
+
     Raises:
         InputError: tasks that cannot be learned one after another by one network.
     """
@@ -70,6 +77,7 @@ class Stream:
     name: str
     tasks: tuple[Task, ...]
     class_names: tuple[str, ...]
+    reading: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.tasks) < 2:
@@ -92,7 +100,7 @@ class Stream:
         if new != list(range(self.seen(stage - 1), self.seen(stage))):
             raise InputError(f"task {task.name}: its new classes must take the next labels, got {task.classes}")
         if not len(task.data.test):
-            raise InputError(f"task {task.name} has no test images")
+            raise no_test_images(f"task {task.name}", task.data.source)
 
     def seen(self, stage: int) -> int:
         """Classes seen up to and with `stage` (from 0), which is the number of logits then."""
@@ -134,34 +142,46 @@ class Stream:
         return f"Stream({self.name}: {self.kind}, {len(self.class_names)} classes, tasks {tasks})"
 
 
-def load_stream(choice: StreamChoice | None = None, *, data_root: Path | str = "data", seed: int = 0) -> Stream:
+def load_stream(
+    choice: StreamChoice | None = None,
+    *,
+    data_root: Path | str = "data",
+    seed: int = 0,
+    progress: Progress | bool | None = False,
+) -> Stream:
     """The stream that the settings name (default: the embedded digits in five steps).
+
+    Args:
+        seed: 0 to 2³² − 1; orders the classes.
+        progress: see `proxyset.progress.shown`; for images that take long to decode.
 
     Raises:
         InputError: no such data, tasks that do not share their classes, more steps than classes.
     """
     choice = choice or StreamChoice()
 
-    def read(name: str, size: int | None, channels: int | None) -> Dataset:
-        return load(
-            name,
-            data_root=data_root,
-            size=size,
-            channels=channels,
-            flip=choice.flip,
-            test_fraction=choice.test_fraction,
-        )
+    def read(name: str, **form: Any) -> Dataset:
+        return load(name, data_root=data_root, progress=progress, **choice.form() | form)
 
     if not choice.tasks:
-        dataset = read(choice.dataset, choice.size, choice.channels)
-        return split_classes(dataset, choice.steps, seed=seed, limit=choice.limit)
-    datasets = [read(name, choice.size, choice.channels) for name in choice.tasks]
+        datasets = [read(choice.dataset)]
+        stream = split_classes(datasets[0], choice.steps, seed=seed, limit=choice.limit)
+    else:
+        datasets = _in_one_shape([read(name) for name in choice.tasks], choice, read)
+        stream = join_domains(datasets, limit=choice.limit)
+    return replace(stream, reading=tuple(dataset.reading for dataset in datasets if dataset.reading))
+
+
+def _in_one_shape(datasets: list[Dataset], choice: StreamChoice, read: Callable[..., Dataset]) -> list[Dataset]:
+    """All in the largest size and channel count among them, or in those that the settings name."""
     size = choice.size or max(dataset.spec.size for dataset in datasets)
     channels = choice.channels or max(dataset.spec.channels for dataset in datasets)
-    for place, (name, dataset) in enumerate(zip(choice.tasks, datasets, strict=True)):
-        if (dataset.spec.size, dataset.spec.channels) != (size, channels):
-            datasets[place] = read(name, size, channels)
-    return join_domains(datasets, limit=choice.limit)
+    return [
+        dataset
+        if (dataset.spec.size, dataset.spec.channels) == (size, channels)
+        else read(name, size=size, channels=channels)
+        for name, dataset in zip(choice.tasks, datasets, strict=True)
+    ]
 
 
 def join_domains(datasets: Sequence[Dataset], *, limit: int | None = None) -> Stream:
@@ -171,6 +191,7 @@ def join_domains(datasets: Sequence[Dataset], *, limit: int | None = None) -> St
         InputError: their classes differ.
     """
     names = [dataset.spec.name for dataset in datasets]
+    _check_limit(limit, datasets)
     for dataset in datasets[1:]:
         _check_shared(datasets[0], dataset)
     labels = tuple(range(datasets[0].spec.classes))
@@ -203,20 +224,24 @@ def split_classes(dataset: Dataset, steps: int, *, seed: int = 0, limit: int | N
     gives the field's orders (Zhao & Bilen, "Dataset condensation with distribution matching", its public code).
 
     Raises:
-        InputError: more steps than classes.
+        InputError: more steps than classes, or a seed that numpy's generator does not take.
     """
     spec = dataset.spec
+    if not 0 <= seed < 2**32:
+        raise InputError(f"`seed` must be 0 to {2**32 - 1}, got {seed}")
     if not 2 <= steps <= spec.classes:
         raise InputError(f"{spec.name} has {spec.classes} classes: `steps` must be 2 to {spec.classes}, got {steps}")
     if dataset.train.targets is not None:
         LOG.warning("%s: its soft targets cover classes of later steps, so only its labels are used", spec.name)
     order = np.random.RandomState(seed).permutation(spec.classes).tolist()
-    tasks = []
-    for step, places in enumerate(np.array_split(np.arange(spec.classes), steps)):
-        labels = tuple(places.tolist())
-        part = _restricted(dataset, [order[label] for label in labels])
-        tasks.append(Task(f"{spec.name}-step{step + 1}", _limited(part, limit), labels))
-    return Stream(f"{spec.name}-{steps}steps", tuple(tasks), tuple(spec.class_names[label] for label in order))
+    places = [tuple(part.tolist()) for part in np.array_split(np.arange(spec.classes), steps)]
+    parts = [_restricted(dataset, [order[label] for label in labels]) for labels in places]
+    _check_limit(limit, parts)
+    tasks = tuple(
+        Task(f"{spec.name}-step{step + 1}", _limited(part, limit), labels)
+        for step, (part, labels) in enumerate(zip(parts, places, strict=True))
+    )
+    return Stream(f"{spec.name}-{steps}steps", tasks, tuple(spec.class_names[label] for label in order))
 
 
 def _restricted(dataset: Dataset, labels: list[int]) -> Dataset:
@@ -231,6 +256,13 @@ def _restricted(dataset: Dataset, labels: list[int]) -> Dataset:
     spec = replace(dataset.spec, class_names=tuple(dataset.spec.class_names[label] for label in labels))
     source = dataset.source | {"classes": " ".join(map(str, labels))}
     return Dataset(restrict(dataset.train), restrict(dataset.test), spec, source)
+
+
+def _check_limit(limit: int | None, parts: Sequence[Dataset]) -> None:
+    """Raise `InputError` for a limit that limits nothing."""
+    largest = max(len(part.train) for part in parts)
+    if limit is not None and limit > largest:
+        raise InputError(f"`limit={limit}` is more than any task has: the largest has {largest} training images")
 
 
 def _limited(dataset: Dataset, limit: int | None) -> Dataset:

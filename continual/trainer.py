@@ -15,7 +15,7 @@ from proxyset.compute.plan import Engine, Work
 from proxyset.compute.session import Session
 from proxyset.data.augment import operations
 from proxyset.data.images import ImageSet
-from proxyset.errors import InputError
+from proxyset.errors import InputError, RunError
 from proxyset.nets.build import build_net, outline
 from proxyset.nets.classifier import Classifier, has_batch_norm
 from proxyset.progress import Progress, shown
@@ -37,6 +37,7 @@ class Phase:
         recipe: how the network is trained.
         teacher: a network whose answers are distilled.
         order: draws the minibatches (None: every image once, shuffled).
+        lr_setting: of the user's, which sets the recipe's learning rate.
     """
 
     stage: int
@@ -44,6 +45,7 @@ class Phase:
     recipe: Recipe
     teacher: nn.Module | None = None
     order: Order | None = None
+    lr_setting: str = "lr"
 
 
 class Trainer:
@@ -104,14 +106,27 @@ class Trainer:
             head_of(net).grow(new, make_generator(self.seed, "head", stage))
 
     def train(self, net: Classifier, data: ImageSet, phase: Phase) -> None:
-        """Train `net` on `data`, which is labelled in the stream and normalised task by task."""
+        """Train `net` on `data`, which is labelled in the stream and normalised task by task.
+
+        Raises:
+            RunError: it diverged.
+        """
         title = f"{self.stream.tasks[phase.stage].name}: {phase.name}, {len(data)} images, epoch"
         line, epochs = self.show(title), phase.recipe.epochs
+
+        def after_epoch(done: int) -> None:
+            if not all(parameter.isfinite().all() for parameter in net.parameters()):
+                raise RunError(
+                    f"{self.stream.tasks[phase.stage].name}: the training diverged, the weights are not finite after "
+                    f"epoch {done} of {epochs}: lower `{phase.lr_setting}`"
+                )
+            line(done, epochs)
+
         engine = self.engine(net, phase.recipe, len(data), distils=phase.teacher is not None)
         hooks = Hooks(
             order=phase.order,
             loss=None if phase.teacher is None else self.distilling_loss(phase.teacher, phase.recipe, engine),
-            on_epoch=lambda done: line(done, epochs),
+            on_epoch=after_epoch,
         )
         generator = make_generator(self.seed, "learn", phase.stage, phase.name)
         gradients = self.gradients(engine, net)

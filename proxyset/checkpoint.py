@@ -7,15 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
+from proxyset.parsing import Schema, check
+from proxyset.tensors import check_seal, read_tensors, seal, write_bytes
 
 LOG = logging.getLogger("proxyset")
+KEY = "checkpoint"  # of the header
 
 State = dict[str, Tensor]
 SECONDS_BETWEEN_WRITES = 60.0
@@ -33,7 +35,7 @@ class Checkpoint:
     def __init__(self, path: Path, every: int, identity: dict[str, Any]) -> None:
         self.path = path
         self.every = every
-        self.identity = json.loads(json.dumps(identity))
+        self.identity = json.loads(json.dumps(identity, allow_nan=False))
         self.step = 0
         self.seconds = 0.0  # spent before this process
         self._started = self._written = time.monotonic()
@@ -43,36 +45,38 @@ class Checkpoint:
         """The state last written, or None where there is none.
 
         Raises:
-            InputError: the file is damaged, or belongs to other work.
+            InputError: the file is damaged, was changed, has no seal (older versions wrote none), or is of other work.
         """
         if not self.path.exists():
             return None
         try:
-            with safetensors.safe_open(self.path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})["checkpoint"])
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"cannot read the checkpoint {str(self.path)!r} ({error}); `force=True` starts over"
-            ) from None
-        if header["identity"] != self.identity:
-            different = [key for key in self.identity if self.identity[key] != header["identity"].get(key)]
+            state, header = _read(self.path)
+        except InputError as error:
+            raise InputError(f"cannot read the checkpoint {error}; `force=True` starts over") from None
+        if header.identity != self.identity:
+            different = [key for key in self.identity if self.identity[key] != header.identity.get(key)]
             raise InputError(
                 f"the checkpoint {str(self.path)!r} is of other work (different: {', '.join(different) or 'keys'}); "
                 "give the same settings, or `force=True` starts over"
             )
-        self._compare_threads(header.get("threads"))
-        self.step, self.seconds = header["step"], header["seconds"]
+        self._compare_machines(header)
+        self.step, self.seconds = header.step, header.seconds
         return state
 
-    def _compare_threads(self, before: int | None) -> None:
-        """Sums are split over threads, so another number of them rounds differently."""
-        now = torch.get_num_threads()
-        if before is not None and before != now:
+    def _compare_machines(self, before: "_Header") -> None:
+        """Sums are split over threads and over the lanes of vector instructions: others round differently."""
+        threads, instructions = torch.get_num_threads(), _instructions()
+        if before.threads not in (None, threads):
             LOG.warning(
                 "%s was made with %d thread%s, this process has %d: the result will not have the bits of a run "
                 "that was never stopped (set OMP_NUM_THREADS=%d for those)",
-                *(self.path.name, before, "s" * (before > 1), now, before),
+                *(self.path.name, before.threads, "s" * (before.threads != 1), threads, before.threads),
+            )
+        if before.instructions not in (None, instructions):
+            LOG.warning(
+                "%s was made with %s instructions, this processor has %s: the result will not have the bits of a run "
+                "that was never stopped",
+                *(self.path.name, before.instructions, instructions),
             )
 
     def elapsed(self) -> float:
@@ -99,9 +103,9 @@ class Checkpoint:
             "step": step,
             "seconds": self.elapsed(),
             "threads": torch.get_num_threads(),
+            "instructions": _instructions(),
         }
-        contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
-        write_atomic(self.path, safetensors.torch.save(contiguous, metadata={"checkpoint": json.dumps(header)}))
+        write_atomic(self.path, write_bytes(state, seal(state, header, KEY)))
         self._written = time.monotonic()
 
     def remove(self) -> None:
@@ -114,7 +118,31 @@ class Checkpoint:
 def read_step(path: Path) -> int:
     """How many steps the checkpoint at `path` holds; 0 where there is none that can be read."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return int(json.loads((file.metadata() or {})["checkpoint"])["step"])
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+        return _read(path)[1].step
+    except InputError:
         return 0
+
+
+class _Header(Schema):
+    """What a checkpoint says of itself."""
+
+    identity: dict[str, Any]
+    step: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    threads: int | None = Field(None, ge=1)
+    instructions: str | None = None
+
+
+def _read(path: Path) -> tuple[State, _Header]:
+    """
+    Raises:
+        InputError: unreadable, changed after it was written, or without a seal.
+    """
+    state, metadata = read_tensors(path)
+    where = repr(str(path))
+    return state, check(check_seal(state, metadata, KEY, where), _Header, where)
+
+
+def _instructions() -> str:
+    """The vector instructions that torch uses: AVX2, AVX512, ..."""
+    return torch.backends.cpu.get_cpu_capability()

@@ -19,12 +19,12 @@ class RunError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown `name`: the nearest known one, or all of them where none is near."""
+    """What to say after an unknown `name`: the nearest known one, or all of them where none is near and they are few."""
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.65)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if len(known) <= MOST_TO_LIST else "see --help"
+    return f"known: {', '.join(known)}" if len(known) <= MOST_TO_LIST else f"none of the {len(known)} known is near it"
 
 
 def one_line(error: object, limit: int = 160) -> str:

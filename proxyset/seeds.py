@@ -36,4 +36,4 @@ def sample(length: int, count: int, generator: torch.Generator) -> Tensor:
         target = place + jump
         picked.append(moved.get(target, target))
         moved[target] = moved.get(place, place)
-    return torch.tensor(picked)
+    return torch.tensor(picked, dtype=torch.int64)

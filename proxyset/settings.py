@@ -1,10 +1,13 @@
 """Validated sets of named values; shared by the library and the command line."""
 
-from typing import Any, Literal
+import reprlib
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from proxyset.errors import InputError, nearest
+
+LARGEST_INT = 2**63  # from which torch and numpy have none
 
 
 class Settings(BaseModel):
@@ -14,13 +17,34 @@ class Settings(BaseModel):
         InputError: unknown names or ill-typed values, all of them in one line.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_one_line(error, type(self))) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes true for 1, which a slip in a file means hardly ever."""
+        kinds = _leaves(cls.model_fields[str(info.field_name)].annotation)
+        if (
+            kinds & {int, float}
+            and not kinds & {bool, Any}
+            and any(item is True or item is False for item in _flat(value))
+        ):
+            raise ValueError("must be a number, true and false are none")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _integers_fit(cls, value: Any) -> Any:
+        """Later, torch would end in an OverflowError."""
+        if any(isinstance(item, int) and abs(item) >= LARGEST_INT for item in _flat(value)):
+            raise ValueError("must be below 2**63")
+        return value
 
 
 class Compute(Settings):
@@ -45,14 +69,55 @@ class Compute(Settings):
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
+def _leaves(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    if get_origin(annotation) is Literal:
+        return set()
+    inner = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    if inner:
+        return set().union(*map(_leaves, inner))
+    return {annotation} if isinstance(annotation, type) or annotation is Any else set()
+
+
+def _flat(value: Any) -> list[Any]:
+    """A value, or the items of a list or tuple of values."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def problems(error: ValidationError) -> list[tuple[str, str]]:
+    """Every problem of a validation error, once each: its place (`names.3`), and what is wrong with what is there."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False):
+        words = (
+            item["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("should be", "must be")
+        )
+        value = "" if item["type"] == "missing" else f", got {short(item['input'])}"
+        found.append((".".join(str(part) for part in item["loc"]), f"{words[:1].lower()}{words[1:]}{value}"))
+    return list(dict.fromkeys(found))
+
+
 def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Every problem of a validation error, separated by semicolons, each with its field and the value found."""
-    problems = []
+    lines = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"][:1]) or model.__name__
         if item["type"] == "extra_forbidden":
-            problems.append(f"unknown setting {field!r} ({nearest(field, model.model_fields)})")
+            lines.append(f"unknown setting {short(field)} ({nearest(field, model.model_fields)})")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"`{field}`: {message[0].lower()}{message[1:]}, got {item['input']!r}")
-    return "; ".join(dict.fromkeys(problems))
+            lines.append(f"`{field}`: {message[0].lower()}{message[1:]}, got {short(item['input'])}")
+    return "; ".join(dict.fromkeys(lines))
+
+
+def short(value: Any, limit: int = 80) -> str:
+    """`repr` of a value on one line of at most `limit` characters, whatever the value."""
+    try:
+        words = repr(value[: 2 * limit]) if isinstance(value, str | bytes) else " ".join(_REPR.repr(value).split())
+    except Exception:  # an integer of thousands of digits, or a foreign object
+        words = f"a value of type {type(value).__name__}"
+    return words if len(words) <= limit else f"{words[: limit - 1]}…"
+
+
+_REPR = reprlib.Repr()
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 10
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80

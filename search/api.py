@@ -13,7 +13,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.progress import Progress, shown, silent
 from search.driver import Display, Search, carry_out, prepare
-from search.folder import RunFolder
+from search.folder import claim_run
 from search.placement import place
 from search.result import Ranking
 from search.settings import DIGITS, RankingSettings, SpaceChoice
@@ -69,13 +69,11 @@ def rank_architectures(
 def _run(search: Search, config: dict[str, Any], folder: str | Path | None) -> Ranking:
     """The search in its folder, or in one that is gone afterwards."""
     if folder is not None:
-        run = RunFolder(Path(folder))
-        run.check_usable()
-        carry_out(search, run, config)
-        return Ranking.of(run)
-    with tempfile.TemporaryDirectory(prefix="search-") as scratch:
-        run = RunFolder(Path(scratch))
-        carry_out(search.build_in(run.path), run, config)
+        with claim_run(Path(folder), resume=True) as run:
+            carry_out(search, run, config)
+            return Ranking.of(run)
+    with tempfile.TemporaryDirectory(prefix="search-") as scratch, claim_run(Path(scratch, "run")) as run:
+        carry_out(search.build_in(Path(scratch)), run, config)
         return Ranking.of(run, keep=False)
 
 

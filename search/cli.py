@@ -10,7 +10,9 @@ from proxyset.cli.app import run, say
 
 if TYPE_CHECKING:
     from search.commands import RunSettings
-    from search.folder import RunFolder
+    from search.folder import Record, RunFolder
+
+REPORT = "search report"  # in the marker of a folder with a report and no run
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -22,24 +24,20 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def run_command(argv: list[str]) -> None:
-    from search.folder import RunFolder
+    from search.folder import claim_run
 
     command, resumed = read(argv)
-    folder = RunFolder(command.folder)
-    if not resumed:
-        folder.check_usable()
-        if not command.output.force:
-            folder.check_free()
-    carry_out(command, folder)
-    report(folder, folder.path, command.output.as_json)
-    say(f"{folder.path}")
+    with claim_run(command.folder, force=command.output.force, resume=resumed) as folder:
+        carry_out(command, folder)
+        report(folder.record(), folder.path, command.output.as_json)
+        say(f"{folder.path}")
 
 
 def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     """Check everything, then begin the run, or go on with it; what a user got wrong leaves nothing behind."""
     from proxyset.compute.session import Session
     from proxyset.data.load import load
-    from proxyset.errors import InputError
+    from proxyset.errors import InputError, RunError
     from search import driver
     from search.commands import stored
     from search.placement import place_by_flags
@@ -52,51 +50,82 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
         search = driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
-    if command.output.force and command.output.resume is None:
-        folder.clear()
     try:
-        driver.carry_out(search, folder, stored(command))
+        driver.carry_out(search, folder, stored(command), over=command.output.force)
+    except RunError as error:
+        raise RunError(f"{error}; to go on: {resume_command(command, folder)}") from None
     except KeyboardInterrupt:
-        again = f"search run --resume {shlex.quote(str(folder.path))}"
-        raise KeyboardInterrupt(f"interrupted; to go on: {again}") from None
+        if not folder.begun:
+            raise
+        raise KeyboardInterrupt(f"interrupted; to go on: {resume_command(command, folder)}") from None
+
+
+def resume_command(command: "RunSettings", folder: "RunFolder") -> str:
+    """The words that go on with a run."""
+    from search.commands import code_of, stored
+
+    trust = " --trust" if code_of(stored(command)) else ""
+    return f"search run --resume {shlex.quote(str(folder.path))}{trust}"
 
 
 def read(argv: Sequence[str]) -> tuple["RunSettings", bool]:
     """The settings of a run with nothing left open, and whether it is one to go on with.
 
     Raises:
-        InputError: bad settings, or --resume names no run.
+        InputError: bad settings, or --resume names no run, or one whose code is not trusted.
     """
     from proxyset.cli.options import change, peek
     from proxyset.cli.parse import parse
     from proxyset.errors import InputError
-    from search.commands import RunSettings, resolve
-    from search.folder import CONFIG, RunFolder
+    from search.commands import RunSettings, code_of, resolve
+    from search.folder import RunFolder
 
     resume = peek(argv, "resume")
     if resume is None:
-        return resolve(parse(RunSettings, argv, "search run")), False
+        command = resolve(parse(RunSettings, argv, "search run"))
+        command.ranking  # noqa: B018 (refuses what its groups allow one by one)
+        return command, False
+    wrong = next((f"--{name}" for name in ("config", "out", "force") if f"--{name}" in _names(argv)), None)
+    if wrong is not None:
+        raise InputError(f"--resume takes the settings and the folder of its run: leave out {wrong}")
     folder = RunFolder.open(Path(resume))
-    if peek(argv, "config") is not None:
-        raise InputError("--resume takes the settings of its run: leave out --config")
-    command = resolve(parse(RunSettings, ["--config", str(folder.path / CONFIG), *argv], "search run"))
+    before = folder.settings()
+    for name, others in {"workers": ("address", "max_concurrent"), "address": ("workers",)}.items():
+        if f"--{name}" in _names(argv):
+            before = {key: value for key, value in before.items() if key not in others}
+    command = resolve(parse(RunSettings, argv, "search run", stored=before))
+    code = code_of(before)
+    if code and not command.output.trust:
+        raise InputError(f"{resume!r} names code that would be run: {', '.join(code)}; if you trust it: `trust=True`")
     return change(command, out=folder.path), True
+
+
+def _names(argv: Sequence[str]) -> set[str]:
+    """The flags among the words."""
+    return {word.split("=")[0] for word in argv}
 
 
 def report_command(argv: list[str]) -> None:
     from proxyset.cli.parse import parse
     from proxyset.errors import InputError
+    from proxyset.folders import claim_folder, mark
     from search.commands import ReportSettings
-    from search.folder import RunFolder
+    from search.folder import RunFolder, claim_run
 
     command = parse(ReportSettings, argv, "search report")
     if command.run == Path():
         raise InputError("no run given: search report RUN")
-    folder = RunFolder.open(command.run)
-    report(folder, command.out or folder.path, command.form.as_json)
+    record, out = RunFolder.open(command.run).record(), command.output.out
+    if out is None or (out.exists() and out.samefile(command.run)):
+        with claim_run(command.run, resume=True) as folder:
+            report(record, folder.path, command.output.as_json)
+        return
+    with claim_folder(out, kind=REPORT, force=command.output.force) as claim:
+        mark(claim, REPORT)
+        report(record, claim.path, command.output.as_json)
 
 
-def report(folder: "RunFolder", out: Path, as_json: bool) -> None:
+def report(record: "Record", out: Path, as_json: bool) -> None:
     """Write the result files and print the tables; with `as_json` the summary on stdout, and the tables on stderr."""
     import json
 
@@ -105,7 +134,7 @@ def report(folder: "RunFolder", out: Path, as_json: bool) -> None:
     from search.report import without_nan, write_report
     from search.tables import print_summary
 
-    summary, figures = write_report(folder, out)
+    summary, figures = write_report(record, out)
     print_summary(summary, Console(stderr=as_json))
     if as_json:
         print(json.dumps(without_nan(summary), indent=1))

@@ -1,26 +1,29 @@
 """What the commands take: groups of flags."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.cli.options import Command, ConfiguredCommand, Data, Distinct, Output, Seed, change, flatten
 from proxyset.settings import Compute, Settings
 from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
 
 RUNS = Path("runs")
-NOT_STORED = ("resume", "out", "config", "force", "json")
+NOT_STORED = ("resume", "trust", "out", "config", "force", "json")
+PLACES = ("dataset", "data_root", "address", "device", "truth")  # settings in which a colon names no code
 
 
 class Proxies(Settings):
     """What ranks the architectures."""
 
-    proxy: tuple[str, ...] = Field(
+    proxy: Annotated[tuple[str, ...], Distinct] = Field(
         ("dsa",),
-        description="methods (dsa, random, package.module:Class, ...), proxy set files, early-stop, or whole (again: "
-        "the noise ceiling)",
+        description="methods (dsa, random, or package.module:Class, whose code is run), proxy set files, early-stop, "
+        "or whole (again: the noise ceiling)",
     )
 
 
@@ -32,6 +35,16 @@ class RunOutput(Output):
     """Where the result goes."""
 
     resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")
+    trust: bool = Field(
+        False, description="run the code that the resumed run names (package.module:...), whoever made its folder"
+    )
+
+    @field_validator("trust")
+    @classmethod
+    def _of_a_folder(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("resume") is None:
+            raise ValueError("is for `resume`")
+        return value
 
 
 class RunSettings(ConfiguredCommand):
@@ -67,14 +80,19 @@ class RunSettings(ConfiguredCommand):
         return self.output.out or RUNS / name
 
 
+class ReportOutput(Output):
+    """Where the result goes."""
+
+    out: Path | None = Field(None, description="where the files go (default: into the run's folder)")
+
+
 class ReportSettings(Command):
     """Tables, results and figures of a run, from its files."""
 
     examples = ("search report runs/search-digits-dsa-seed0",)
 
     run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
-    out: Path | None = Field(None, description="where the files go (default: into the run's folder)")
-    form: AsJson = Field(AsJson(), title="output")
+    output: ReportOutput = Field(ReportOutput(), title="output")
 
 
 def resolve(command: RunSettings) -> RunSettings:
@@ -87,6 +105,18 @@ def resolve(command: RunSettings) -> RunSettings:
 def stored(command: RunSettings) -> dict[str, Any]:
     """What a run's folder keeps of its settings."""
     return {name: _plain(value) for name, value in flatten(command).items() if name not in NOT_STORED}
+
+
+def code_of(settings: Mapping[str, Any]) -> list[str]:
+    """The code of a user's own that settings name, as package.module:name."""
+    texts = [
+        text
+        for name, value in settings.items()
+        if name not in PLACES
+        for text in (value if isinstance(value, list | tuple) else [value])
+        if isinstance(text, str)
+    ]
+    return [reference for text in texts for reference in re.findall(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text)]
 
 
 def _plain(value: Any) -> Any:

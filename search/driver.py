@@ -6,22 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from proxyset.compute.parallel import run_jobs
+from proxyset.cli.advice import advice
+from proxyset.compute.parallel import check_resources, ray_running, run_jobs
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.data.augment import operations
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.progress import Progress, ProgressLine, duration, shown
-from search.folder import PLAN, SOURCES, RunFolder
+from search.advice import cheaper_trials
+from search.folder import SOURCES, RunFolder
 from search.jobs import estimate, stages
 from search.placement import Placement
 from search.scores import mean_scores
-from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill
+from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
 from search.sources.trained import TEST, TRAIN
 from search.space import Candidate, Space, choose
-from search.trial import Job, Row, TrialContext, Workbench, pack
+from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Search:
 
     Attributes:
         settings: with nothing left open.
+        notices: what to say before the work.
     """
 
     dataset: Dataset
@@ -51,6 +54,7 @@ class Search:
     settings: RankingSettings
     placement: Placement
     display: Display
+    notices: tuple[str, ...] = ()
 
     def build_in(self, folder: Path) -> "Search":
         """The same search, with the proxy sets that are missing built in `folder`."""
@@ -80,42 +84,82 @@ def prepare(
     settings = fill(settings, source)
     operations(settings.augment, dataset.spec.flip)  # refuses what it does not know
     space = fill(space, source) if isinstance(space, SpaceChoice) else space
-    candidates = choose(space, dataset.spec, settings.seed, display.say)
+    notices: list[str] = []
+    candidates = choose(space, dataset.spec, settings.seed, notices.append)
+    _check_counts(settings, len(candidates))
     plan = plan_sources(proxies, dataset, settings, placement.session)
-    return Search(dataset, candidates, plan, settings, placement, display)
+    check_memory(candidates, dataset.spec, settings, placement.session)
+    return Search(dataset, candidates, plan, settings, placement, display, tuple(notices))
 
 
-def carry_out(search: Search, folder: RunFolder, config: dict[str, Any]) -> None:
+def _check_counts(settings: RankingSettings, architectures: int) -> None:
+    """Refuse more architectures for the whole set than there are."""
+    asked = {"truth": truth_count(settings.truth or "all"), "promote": settings.promote}
+    for name, count in asked.items():
+        if count is not None and count > architectures:
+            raise InputError(f"`{name}={getattr(settings, name)}` asks for more than the {architectures} architectures")
+
+
+def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: bool = False) -> None:
     """Build the proxy sets that are missing and run every trial that has no row in the folder yet.
+
+    Everything is checked before the first write, and a run that was refused leaves nothing in the folder.
 
     Args:
         config: what the folder keeps of the settings; a run that goes on must have the same.
+        over: start over in place of going on.
 
     Raises:
-        InputError: the folder's run has other settings, data or proxy sets.
+        InputError: the folder's run has other settings, data or proxy sets, or is damaged.
+        RunError: the work could not go on; what is finished is kept.
     """
-    if any("free" not in facts for facts in (folder.read(SOURCES) or {}).values()):
-        raise InputError(f"{str(folder.path)!r} began with version 0.1: it can be reported, but not gone on with")
-    folder.begin(config, MAY_CHANGE)
-    names = [candidate.name for candidate in search.candidates]
-    folder.write_once(PLAN, {"data": search.dataset.sha256, "names": names}, "the data or the space")
-    _warn_of_threads(search, folder.drop_torn_row())
+    plan = {"data": search.dataset.sha256, "names": [candidate.name for candidate in search.candidates]}
+    if not over:
+        folder.check(config, plan, MAY_CHANGE)
+    notices = [*search.notices, *announce(search.plan.proxies, search.placement.session)]
+    with _cluster(search.placement):
+        for line in notices:
+            search.display.say(line)
+        if over:
+            folder.clear()
+        new = not folder.begun
+        try:
+            folder.begin(config, plan)
+            _carry_on(search, folder)
+        except InputError:
+            if new and not folder.rows():
+                folder.discard()
+            raise
+
+
+def _carry_on(search: Search, folder: RunFolder) -> None:
+    """What is left to do of a run that has begun."""
+    folder.drop_torn_row()
+    _warn_of_threads(search, folder.rows())
     context = _context(search, folder)
-    for candidate in search.candidates:
-        Workbench(context, search.placement.session).check_memory(candidate)
     for jobs in stages(context):
-        _run(jobs(mean_scores(folder.rows(), names)), context, search, folder)
+        _run(jobs(mean_scores(folder.rows(), list(context.candidates))), context, search, folder)
+
+
+@contextlib.contextmanager
+def _cluster(placement: Placement) -> Iterator[None]:
+    """The cluster that the trials run on, if any, joined before the work, so that a mistake is found before it."""
+    if placement.here or placement.pool.address is None:
+        yield
+        return
+    with ray_running(placement.pool):
+        check_resources(placement.pool)
+        yield
 
 
 def _context(search: Search, folder: RunFolder) -> TrialContext:
     """What the trials share; proxy sets are built for it."""
     dataset, session, display = search.dataset, search.placement.session, search.display
-    announce(search.plan.proxies, session, display.say)
     proxies = []
     for plan in search.plan.proxies:
         missing, line = plan.missing, shown(display.progress, plan.name)
         with _closing(line):
-            proxies.append(obtain(plan, dataset, session, line))
+            proxies.append(obtain(plan, session, line))
         if missing:
             display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
     sources = make_sources(search.plan, proxies, dataset, search.settings)
@@ -145,8 +189,10 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
     if placement.pool.address is None:
-        seconds = duration(estimate(left, context, placement))
-        say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {seconds}")
+        seconds = estimate(left, context, placement)
+        say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
+        if shorter := advice(seconds, cheaper_trials(context.settings, len(context.candidates))):
+            say(shorter)
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
     with _closing(keeper.line):
         if placement.here:

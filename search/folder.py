@@ -1,30 +1,59 @@
 """A run's folder: its settings, its plan, and a line for every finished trial, safe against a kill at any moment."""
 
+import contextlib
 import json
-import os
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+from proxyset.claims import Claim
 from proxyset.errors import InputError
-from proxyset.files import check_writable, write_atomic
+from proxyset.files import append_line, remove_leftovers, write_atomic
+from proxyset.folders import MARKER, claim_folder, mark, read_marker
+from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
+from search.records import Config, Plan, Sources, Trial
 
 if TYPE_CHECKING:
     from search.trial import Job, Row
 
+KIND = "search run"  # in the marker of a run's folder
 CONFIG, PLAN, SOURCES, ROWS, SUMMARY = "config.json", "plan.json", "sources.json", "rows.jsonl", "summary.json"
+RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png")
+SCHEMAS: dict[str, type[BaseModel]] = {CONFIG: Config, PLAN: Plan, SOURCES: Sources}
+OLDER = "began with an older version: it can be reported, but not gone on with"
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a run has to say, read once.
+
+    Attributes:
+        settings: what the run began with.
+        names: the architectures in their order.
+        sources: the facts of each source, by name.
+        rows: the finished trials.
+    """
+
+    settings: dict[str, Any]
+    names: list[str]
+    sources: dict[str, dict[str, Any]]
+    rows: "list[Row]"
 
 
 class RunFolder:
-    """Reads and writes one run. Rows are appended and flushed to disk one by one, by one process only."""
+    """Reads and writes one run. Only a folder that is claimed (`claim_run`) may be written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, claim: Claim | None = None) -> None:
         self.path = path
+        self.claim = claim
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run.
+        """An existing run, to be read.
 
         Raises:
             InputError: the folder holds none.
@@ -38,100 +67,189 @@ class RunFolder:
         """Whether a run has begun here."""
         return (self.path / CONFIG).exists()
 
-    def check_usable(self) -> None:
-        """Raise `InputError` if the folder holds something else, or cannot be written."""
-        if self.path.exists() and not self.begun and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(f"{str(self.path)!r} exists and is no search run: choose another `out`")
-        check_writable(self.path.parent)
+    def settings(self) -> dict[str, Any]:
+        """What the run began with.
 
-    def check_free(self) -> None:
-        """Raise `InputError` if a run has begun here."""
-        if self.begun:
-            command = f"search run --resume {shlex.quote(str(self.path))}"
-            raise InputError(f"{str(self.path)!r} exists: {command} goes on, `force=True` starts over, `out` renames")
+        Raises:
+            InputError: the file is damaged, or of an older version, which cannot be gone on with.
+        """
+        before = self.read(CONFIG) or {}
+        if not self._checksums_needed:
+            raise InputError(f"{str(self.path)!r} {OLDER}")
+        return before
 
     def clear(self) -> None:
-        """Remove what an earlier run left."""
-        for name in (CONFIG, PLAN, SOURCES, ROWS, SUMMARY):
+        """Remove what an earlier run left; the settings last, so that a kill leaves a run and no mere files."""
+        for name in (ROWS, *RESULTS, SOURCES, PLAN, CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
-    def begin(self, config: dict[str, Any], may_change: Collection[str]) -> None:
-        """Begin a run with these settings, or go on with one that has the same.
+    def check(self, config: dict[str, Any], plan: dict[str, Any], may_change: Collection[str]) -> None:
+        """Hold what is to run against the run that has begun here, if any. Nothing is written.
 
         Args:
             may_change: names of settings that may be others than the run began with.
 
         Raises:
-            InputError: other settings.
+            InputError: other settings, data or architectures; a damaged file; a run of an older version.
         """
-        config = json.loads(json.dumps(config))
         before = self.read(CONFIG)
         if before is None:
+            return
+        sources = self.read(SOURCES) or {}
+        if not self._checksums_needed or any("free" not in facts for facts in sources.values()):
+            raise InputError(f"{str(self.path)!r} {OLDER}")
+        check_same(before, _as_read(config), may_change)
+        self.check_once(PLAN, plan, "the data or the space")
+        self.rows()
+
+    def begin(self, config: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Begin the run, or go on with one that `check` has let pass.
+
+        Raises:
+            InputError, RunError: the folder cannot be written.
+        """
+        if self.claim is not None and not read_marker(self.path):
+            mark(self.claim, KIND)
+        if not self.begun:
             self.write(CONFIG, config)
-        else:
-            check_same(before, config, may_change)
+        self.write_once(PLAN, plan, "the data or the space")
 
-    def write(self, name: str, value: Any) -> None:
-        write_atomic(self.path / name, (json.dumps(value, indent=1) + "\n").encode())
+    def discard(self) -> None:
+        """Undo `begin`."""
+        self.clear()
+        (self.path / MARKER).unlink(missing_ok=True)
 
-    def read(self, name: str) -> Any:
+    @property
+    def _checksums_needed(self) -> bool:
+        """Whether every file must have one. Folders of older versions have no marker, and their files no checksums."""
+        return bool(read_marker(self.path))
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write one of the JSON files, with its checksum."""
+        text = json.dumps(json.loads(checksummed(value)), indent=1)
+        write_atomic(self.path / name, f"{text}\n".encode())
+
+    def read(self, name: str) -> dict[str, Any] | None:
         """The value of one of the JSON files, or None where it is absent.
 
         Raises:
-            InputError: it is damaged.
+            InputError: it is damaged, or was changed.
         """
         path = self.path / name
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():
             return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {str(path)!r}: {error}") from None
+        value, sealed = read_row(bytes(read_bytes(path)), repr(str(path)))
+        if not sealed and self._checksums_needed:
+            raise InputError(f"{str(path)!r} was changed after it was written: it has no checksum")
+        check(value, SCHEMAS[name], repr(str(path)))
+        return value
 
     def write_once(self, name: str, value: dict[str, Any], what: str) -> None:
-        """Write `value` the first time; afterwards it must be the same.
+        """Write `value` the first time; afterwards it must be the same (`check_once`)."""
+        if self.check_once(name, value, what) is None:
+            self.write(name, value)
+
+    def check_once(self, name: str, value: dict[str, Any], what: str) -> dict[str, Any] | None:
+        """What the file holds, which must be `value`; None where it is absent.
 
         Raises:
-            InputError: it is not: `what` has changed since the run began.
+            InputError: it is something else: `what` has changed since the run began.
         """
-        value = json.loads(json.dumps(value))
-        before = self.read(name)
-        if before is None:
-            self.write(name, value)
-        elif before != value:
+        value, before = _as_read(value), self.read(name)
+        if before is not None and before != value:
             different = [key for key in {**value, **before} if before.get(key) != value.get(key)]
             raise InputError(f"{what} changed since {str(self.path)!r} began ({', '.join(different)}): start a new run")
+        return before
 
     def append(self, row: "Row") -> None:
-        with open(self.path / ROWS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Keep a finished trial. On a full disk the file stays as it was.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        append_line(self.path / ROWS, checksummed(row))
 
     def rows(self) -> "list[Row]":
         """The finished trials. A last line that a kill cut short does not count.
 
         Raises:
-            InputError: another line is damaged.
+            InputError: another line is damaged, was changed, or repeats a trial.
         """
         path = self.path / ROWS
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-        try:
-            return [json.loads(line) for line in lines[:-1]]
-        except ValueError as error:
-            raise InputError(f"{str(path)!r} is damaged: {error}") from None
-
-    def drop_torn_row(self) -> "list[Row]":
-        """The finished trials, after removing a last line that a kill cut short, so that rows can be appended."""
-        rows = self.rows()
-        if (self.path / ROWS).exists():
-            write_atomic(self.path / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        if not path.exists():
+            return []
+        rows = read_rows(path, Trial)
+        if rows and self._checksums_needed and not _first_is_sealed(path):
+            raise InputError(f"{str(path)!r}, line 1 was changed after it was written: it has no checksum")
+        seen: set[Any] = set()
+        for number, row in enumerate(rows, 1):
+            if _key(row) in seen:
+                raise InputError(f"{str(path)!r}, line {number}: this trial is there twice")
+            seen.add(_key(row))
         return rows
+
+    def record(self) -> Record:
+        """Everything in the folder, for a report.
+
+        Raises:
+            InputError: there is no finished trial yet; a file is damaged, or does not fit the others.
+        """
+        settings, plan, sources, rows = self.read(CONFIG), self.read(PLAN), self.read(SOURCES), self.rows()
+        if not rows or settings is None or plan is None or sources is None:
+            again = f"search run --resume {shlex.quote(str(self.path))}"
+            raise InputError(f"{str(self.path)!r} has no finished trial yet: {again}")
+        names = set(plan["names"])
+        for number, row in enumerate(rows, 1):
+            if row["source"] not in sources or row["name"] not in names:
+                raise InputError(f"{str(self.path / ROWS)!r}, line {number}: this trial is not of this run")
+        return Record(settings, plan["names"], sources, rows)
+
+    def drop_torn_row(self) -> None:
+        """Remove a last line that a kill cut short, so that rows can be appended."""
+        path = self.path / ROWS
+        if path.exists():
+            data = read_bytes(path)
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                write_atomic(path, bytes(data[:whole]))
 
     def unfinished(self, jobs: "Sequence[Job]") -> "list[Job]":
         """The jobs that have no row yet."""
-        done = {(row["source"], row["name"], row["repeat"]) for row in self.rows()}
+        done = {_key(row) for row in self.rows()}
         return [job for job in jobs if (job.source, job.candidate, job.repeat) not in done]
+
+
+@contextlib.contextmanager
+def claim_run(path: Path, *, force: bool = False, resume: bool = False) -> Iterator[RunFolder]:
+    """The folder of a run, for this process alone until the end of the block. Nothing in it is written or removed yet.
+
+    Args:
+        force: a run that is there may be replaced (`clear`).
+        resume: a run that is there may be gone on with.
+
+    Raises:
+        InputError: the folder is not free, holds something else, cannot be written, or another process works in it.
+    """
+    again = f"search run --resume {shlex.quote(str(path))}"
+    hint = f"{again} goes on, `force=True` starts over, `out` names another place"
+    untouched = not any((path / name).exists() for name in (CONFIG, ROWS))  # a kill before there was anything to lose
+    resume = resume or untouched
+    with claim_folder(path, kind=KIND, force=force, resume=resume, made_by_us=is_run, hint=hint) as claim:
+        for name in (*SCHEMAS, ROWS, *RESULTS):
+            remove_leftovers(claim.path / name)
+        yield RunFolder(claim.path, claim)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's: by its marker, or, of an older version, by what its files hold."""
+    marker = read_marker(path)
+    if marker:
+        return marker.get("kind") == KIND
+    try:
+        folder = RunFolder(path)
+        return folder.read(CONFIG) is not None and folder.read(PLAN) is not None
+    except InputError:
+        return False
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:
@@ -140,3 +258,17 @@ def check_same(before: dict[str, Any], now: dict[str, Any], may_change: Collecti
     if changed:
         values = ", ".join(f"`{name}={before[name]}`" for name in changed)
         raise InputError(f"a run that goes on keeps its settings; it began with {values}")
+
+
+def _as_read(value: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from a JSON file."""
+    return dict(json.loads(json.dumps(value)))
+
+
+def _key(row: "Row") -> tuple[str, str, int]:
+    return row["source"], row["name"], row["repeat"]
+
+
+def _first_is_sealed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return read_row(file.readline(), repr(str(path)))[1]

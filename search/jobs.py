@@ -47,7 +47,7 @@ def _with_truth(context: TrialContext) -> set[str]:
     count = truth_count(settings.truth or "all")
     if count is not None:
         generator = make_generator(settings.seed, "truth")
-        candidates = stratified(candidates, min(count, len(candidates)), generator)
+        candidates = stratified(candidates, count, generator)
     return {candidate.name for candidate in candidates}
 
 

@@ -71,10 +71,16 @@ def place_by_flags(execution: Execution, session: Session) -> Placement:
         raise InputError(f"`device={session.compute.device}` needs a GPU, but `gpus_per_trial=0` gives trials none")
     if session.compute.device == "cpu" and gpus:
         raise InputError(f"`device=cpu` uses no GPU, but `gpus_per_trial={gpus:g}` asks for one")
+    if gpus and execution.address is None:
+        _check_share(gpus, session.device)
     if gpus == 0 and session.device.type == "cuda":
         session = Session(session.compute.model_copy(update={"device": "cpu"}))
     if execution.workers == 0:
         return Placement(session, Pool(), session.compute, here=True)
+    if execution.address is None and execution.cpus_per_trial > cores():
+        raise InputError(
+            f"`cpus_per_trial={execution.cpus_per_trial}` is more than the {cores()} cores of this machine"
+        )
     pool = Pool(
         workers=execution.workers,
         address=execution.address,
@@ -122,6 +128,14 @@ def _share(pool: Pool) -> float:
         return 1 / TRIALS_PER_GPU
     per_gpu = math.ceil((pool.workers or 1) / max(1, torch.cuda.device_count()))
     return math.floor(10000 / per_gpu) / 10000
+
+
+def _check_share(gpus: float, device: torch.device) -> None:
+    """Refuse GPUs that this machine does not have."""
+    there = torch.cuda.device_count() if device.type == "cuda" else 0
+    if gpus > there:
+        has = f"only {there}" if there else "none that trials can share"
+        raise InputError(f"`gpus_per_trial={gpus:g}` asks for a GPU, but this machine has {has}")
 
 
 def _check_index(session: Session) -> None:

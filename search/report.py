@@ -8,57 +8,52 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proxyset.errors import InputError, RunError
-from proxyset.files import check_writable, write_atomic
+from proxyset.errors import RunError
+from proxyset.files import write_atomic
 from search.figures import save_figures
-from search.folder import CONFIG, PLAN, SOURCES, SUMMARY, RunFolder
+from search.folder import SUMMARY, Record
 from search.rank import lead, spearman, summarise
 from search.scores import MeanScores, frame, mean_scores
 from search.sources.trained import AGAIN, TRUTH
 from search.trial import Row
 
 
-def write_report(folder: RunFolder, out: Path) -> tuple[dict[str, Any], list[Path]]:
+def write_report(record: Record, out: Path) -> tuple[dict[str, Any], list[Path]]:
     """Write results.parquet, results.csv, summary.json and the figures to `out`.
 
     Returns:
         The summary, and the figures' files.
 
     Raises:
-        InputError: there is no finished trial yet.
-        RunError: no training succeeded.
+        InputError: `out` cannot be written.
+        RunError: no training succeeded; the table of trials is written all the same.
     """
-    check_writable(out)
-    rows, plan = folder.rows(), folder.read(PLAN)
-    if not rows or plan is None:
-        raise InputError(f"{str(folder.path)!r} has no finished trial yet: search run --resume {folder.path}")
-    table = frame(rows)
+    table = frame(record.rows)
     buffer = io.BytesIO()
     table.to_parquet(buffer)
     write_atomic(out / "results.parquet", buffer.getvalue())
     write_atomic(out / "results.csv", table.to_csv(index=False).encode())
-    free = free_sources(folder)
+    free = free_sources(record)
     trained = table[~table["source"].isin(free)]
     if len(trained) and trained["error"].notna().all():
         raise RunError(f"every training failed, the first with: {trained['error'].iloc[0]}")
-    scores = mean_scores(rows, plan["names"])
-    summary = summarise_run(folder, rows, scores)
+    scores = mean_scores(record.rows, record.names)
+    summary = summarise_run(record, scores)
     write_atomic(out / SUMMARY, (json.dumps(without_nan(summary), indent=1) + "\n").encode())
     return summary, save_figures(scores, table, summary, out)
 
 
-def free_sources(folder: RunFolder) -> list[str]:
+def free_sources(record: Record) -> list[str]:
     """The sources of a run that train nothing."""
     older = ("params", "jacobian")  # runs of before 0.2 do not say it
-    return [name for name, facts in (folder.read(SOURCES) or {}).items() if facts.get("free", name in older)]
+    return [name for name, facts in record.sources.items() if facts.get("free", name in older)]
 
 
-def summarise_run(folder: RunFolder, rows: list[Row], scores: MeanScores) -> dict[str, Any]:
+def summarise_run(record: Record, scores: MeanScores) -> dict[str, Any]:
     """Per source how its ranking agrees with the truth, what it took, and the best architecture by it."""
-    settings, names = folder.read(CONFIG), folder.read(PLAN)["names"]
-    sources, free = folder.read(SOURCES) or {}, free_sources(folder)
+    settings, names, sources, free = record.settings, record.names, record.sources, free_sources(record)
     truth = scores.get(TRUTH, pd.Series(dtype=float))
-    table = frame(rows)
+    table = frame(record.rows)
     result: dict[str, Any] = {"settings": settings, "architectures": len(names)}
     result["truth"] = {"n": len(truth)} | _best(truth, len(truth), truth)
     result["sources"] = {}
@@ -79,7 +74,7 @@ def summarise_run(folder: RunFolder, rows: list[Row], scores: MeanScores) -> dic
         result["sources"][name] = facts
     result["leads"] = _leads([name for name in sources if name != TRUTH and name in scores], scores, settings["seed"])
     if AGAIN in sources:
-        result["ceiling"] = [_ceiling(rows, names, repeats) for repeats in range(1, settings["repeats"] + 1)]
+        result["ceiling"] = [_ceiling(record.rows, names, repeats) for repeats in range(1, settings["repeats"] + 1)]
     result["errors"] = table[table["error"].notna()][["source", "name", "error"]].to_dict("records")
     return result
 

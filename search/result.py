@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from search.figures import png, scatter
-from search.folder import PLAN, RunFolder
+from search.folder import RunFolder
 from search.report import write_report
 from search.scores import frame, mean_scores
 from search.sources.trained import TRUTH
@@ -43,13 +43,14 @@ class Ranking:
             keep: whether the folder will stay.
 
         Raises:
-            InputError, RunError: as `write_report`.
+            InputError, RunError: as `RunFolder.record` and `write_report`.
         """
-        summary, _ = write_report(folder, folder.path)
-        rows, names = folder.rows(), folder.read(PLAN)["names"]
-        means = mean_scores(rows, names)
+        record = folder.record()
+        summary, _ = write_report(record, folder.path)
+        means = mean_scores(record.rows, record.names)
         columns = {source: means[source] for source in summary["sources"] if source in means}
-        return cls(pd.DataFrame(columns, index=names), summary, frame(rows), folder.path if keep else None)
+        scores = pd.DataFrame(columns, index=record.names)
+        return cls(scores, summary, frame(record.rows), folder.path if keep else None)
 
     @property
     def best(self) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from proxyset.cli.options import SeedNumber
 from proxyset.settings import Compute, Settings
 from proxyset.train.recipe import Recipe, Training
 
@@ -24,23 +25,30 @@ DIGITS: dict[str, Any] = {
 }
 """In place of the paper's values where the dataset is the embedded digits, chosen for two cores."""
 
+SAMPLE = 60
+SMALLEST_SHARE = 0.01  # of a GPU
+MOST_WORKERS = 1024  # more are a slip: each is a process
+
 
 class SpaceChoice(Settings):
     """Which architectures are ranked."""
 
     space: str | None = Field(
         None,
-        description="your own, as package.module:function that yields (name, builder) (default: the paper's 720)",
+        description="your own, as package.module:function that yields (name, builder): that code is run "
+        "(default: the paper's 720)",
     )
     where: str | None = Field(
         None,
         description="keep a part of the 720, such as 'width<=64,norm=batch|none' (default: all; digits: width<=32)",
     )
-    sample: int | Literal["all"] = Field(60, description="how many, drawn evenly over the five choices, or all")
+    sample: int | Literal["all"] | None = Field(
+        None, description=f"how many, drawn evenly over the five choices, or all (default: at most {SAMPLE})"
+    )
 
     @field_validator("sample")
     @classmethod
-    def _enough_to_rank(cls, value: int | str) -> int | str:
+    def _enough_to_rank(cls, value: int | str | None) -> int | str | None:
         if isinstance(value, int) and value < 2:
             raise ValueError("must be at least 2, because one architecture needs no ranking")
         return value
@@ -67,6 +75,13 @@ class Comparison(Settings):
     def _readable(cls, value: str | None) -> str | None:
         if value is not None:
             truth_count(value)
+        return value
+
+    @field_validator("promote")
+    @classmethod
+    def _not_beside_all(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("truth") == "all":
+            raise ValueError("trains only some on the whole set, but `truth=all` trains all of them: leave out one")
         return value
 
 
@@ -109,7 +124,7 @@ class Condensing(Settings):
 class RankingSettings(Comparison, TrialTraining, Condensing):
     """How architectures are trained and compared: what `rank_architectures` takes as `settings`."""
 
-    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    seed: SeedNumber = Field(0, description="every random choice derives from it")
 
 
 class Execution(Settings):
@@ -118,6 +133,7 @@ class Execution(Settings):
     workers: int | None = Field(
         None,
         ge=0,
+        le=MOST_WORKERS,
         description="trials at once on this machine (default: as its cores allow; 0: one by one, without Ray)",
     )
     address: str | None = Field(None, description="a running Ray cluster: auto, or host:port")
@@ -135,7 +151,28 @@ class Execution(Settings):
     def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("workers") is not None:
             raise ValueError("`workers` is for this machine; on a cluster use `max_concurrent`")
+        return _checked_address(value)
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _that_ray_counts(cls, value: float | None) -> float | None:
+        if value and (value < SMALLEST_SHARE or (value > 1 and value != int(value))):
+            raise ValueError(f"must be a share from {SMALLEST_SHARE} to 1, or a whole number of GPUs")
         return value
+
+    @field_validator("max_concurrent")
+    @classmethod
+    def _on_a_cluster(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and "address" in info.data and info.data["address"] is None:
+            raise ValueError("is for a cluster (`address`); on this machine use `workers`")
+        return value
+
+
+def _checked_address(value: str | None) -> str | None:
+    host, colon, port = (value or "auto").rpartition(":")
+    if value not in (None, "auto") and not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("is auto, or host:port")
+    return value
 
 
 MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build"} - {"precision"})

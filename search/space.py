@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 
 import torch
 from torch import nn
@@ -11,9 +12,11 @@ from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError, one_line
 from proxyset.nets.arch import Arch, all_archs
 from proxyset.nets.build import NETS, build_foreign, build_net, outline
+from proxyset.parsing import clean_name
 from proxyset.registry import describe, import_object
 from proxyset.seeds import make_generator
-from search.settings import SpaceChoice
+from proxyset.settings import short
+from search.settings import SAMPLE, SpaceChoice
 from search.where import parse_where
 
 Builder = Callable[[int, int, int], nn.Module]
@@ -25,6 +28,8 @@ Entries = Sequence[Arch | str | tuple[str, Builder]]
 Space = SpaceChoice | str | Entries
 """What may be given as a space: settings, `package.module:function`, or a list."""
 
+LONGEST = 200  # characters of a name
+MOST = 100_000  # architectures; more are a function that never ends
 CHOICES = tuple(field.name for field in fields(Arch))
 
 
@@ -78,7 +83,7 @@ def choose(space: Space, spec: DatasetSpec, seed: int, say: Callable[[str], None
     Raises:
         InputError: fewer than two are left, or the space cannot be read.
     """
-    sample: int | str = "all"
+    sample: int | str | None = "all"
     if isinstance(space, SpaceChoice):
         sample = space.sample
         everything = load_space(space.space) if space.space else space_720(space.where or "")
@@ -87,14 +92,17 @@ def choose(space: Space, spec: DatasetSpec, seed: int, say: Callable[[str], None
     else:
         everything = make_candidates(space, "the list of architectures", spec.size)
     kept, left_out = fitting(everything, spec)
-    if left_out:
-        name, reason = next(iter(left_out.items()))
-        say(f"left out {len(left_out)} of {len(everything)} architectures, such as {name}: {reason}")
+    example = next((f", such as {name}: {reason}" for name, reason in left_out.items()), "")
     if len(kept) < 2:
-        raise InputError(f"{len(kept)} architectures can take the images of {spec.name}: a ranking needs at least two")
-    if isinstance(sample, str) or sample >= len(kept):
+        few = f"{len(kept)} of {len(everything)} architectures can take the images of {spec.name}"
+        raise InputError(f"{few}, and a ranking needs at least two{example and f'; left out{example[1:]}'}")
+    if isinstance(sample, int) and sample > len(kept):
+        raise InputError(f"`sample={sample}` is more than the {len(kept)} architectures there are; or `sample=all`")
+    if left_out:
+        say(f"left out {len(left_out)} of {len(everything)} architectures{example}")
+    if sample == "all" or (sample is None and len(kept) <= SAMPLE):
         return kept
-    return stratified(kept, sample, make_generator(seed, "sample"))
+    return stratified(kept, SAMPLE if sample is None else int(sample), make_generator(seed, "sample"))
 
 
 def space_720(where: str = "") -> list[Candidate]:
@@ -120,9 +128,11 @@ def load_space(reference: str) -> list[Candidate]:
     """
     function = import_object(reference, "space")
     try:
-        entries = list(function())
+        entries = list(islice(function(), MOST + 1))
     except Exception as error:  # whatever a user's function raises
         raise InputError(f"cannot load the space {reference!r}: {describe(error)}") from None
+    if len(entries) > MOST:
+        raise InputError(f"the space {reference!r} yields more than {MOST:,} architectures")
     return make_candidates(entries, f"the space {reference!r}")
 
 
@@ -152,8 +162,10 @@ def _candidate(entry: object, source: str, size: int) -> Candidate:
     if isinstance(entry, Arch):
         return Candidate(str(entry), entry)
     if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and callable(entry[1]):
+        if not entry[0].strip() or clean_name(entry[0], longest=LONGEST) != entry[0]:
+            raise InputError(f"{source}: a name is one line of at most {LONGEST} characters, got {short(entry[0])}")
         return Candidate(entry[0], builder=entry[1])
-    raise InputError(f"{source} must hold architectures or (name, builder), got {entry!r}")
+    raise InputError(f"{source} must hold architectures or (name, builder), got {short(entry)}")
 
 
 def fitting(candidates: Sequence[Candidate], spec: DatasetSpec) -> tuple[list[Candidate], dict[str, str]]:

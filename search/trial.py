@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec
 from proxyset.nets.classifier import has_batch_norm
+from proxyset.parsing import clean_name
 from proxyset.registry import describe
 from proxyset.seeds import make_generator
 from proxyset.train.evaluate import accuracy
@@ -32,6 +33,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """Images, labels, and soft targets where there are any: as they travel to the workers."""
 
 TIMED_IMAGES = 100
+LONGEST_ERROR = 500  # characters of one that are kept
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Workbench:
             if not math.isfinite(score):
                 score, error = None, f"the score is {score}"
         except Exception as problem:  # out of memory, divergence, whatever a user's network raises
-            error = describe(problem)
+            error = clean_name(describe(problem), longest=LONGEST_ERROR)
         if error is not None and self.device.type == "cuda":
             torch.cuda.empty_cache()
         return row_of(job, context, score, error, time.monotonic() - started)
@@ -153,13 +155,6 @@ class Workbench:
             fit(net, data, spec, recipe, generator=torch.Generator(), gradients=gradients, hooks=hooks)
         return (seconds[2] - seconds[1]) / count if len(seconds) == 3 else 0.0
 
-    def check_memory(self, candidate: Candidate) -> None:
-        """Raise `InputError` where not even one image at a time fits under the memory limit."""
-        spec, engine = self.context.spec, self.session.plan(None)
-        if engine.memory_limit is not None:
-            cost = self.session.footprint(candidate.outline(spec), spec.channels, spec.size)
-            engine.microbatch(cost, self.context.settings.on_proxy().batch_size)
-
     def _engine(self, net: nn.Module, images: int, batch_size: int) -> Engine:
         """How a training on so many images in all, epochs counted, will run."""
         cost = self.session.footprint(net, self.context.spec.channels, self.context.spec.size)
@@ -170,6 +165,17 @@ class Workbench:
         if candidate.builder is None:
             return self.session.gradients(engine, candidate.name, spec.shape)
         return self.session.gradients_of(engine, net, spec.channels, spec.size)
+
+
+def check_memory(
+    candidates: Sequence[Candidate], spec: DatasetSpec, settings: RankingSettings, session: Session
+) -> None:
+    """Raise `InputError` where not even one image at a time fits under the memory limit."""
+    engine = session.plan(None)
+    if engine.memory_limit is not None:
+        for candidate in candidates:
+            cost = session.footprint(candidate.outline(spec), spec.channels, spec.size)
+            engine.microbatch(cost, settings.on_proxy().batch_size)
 
 
 def row_of(job: Job, context: TrialContext, score: float | None, error: str | None, seconds: float) -> Row:

@@ -12,6 +12,7 @@ import rich.style  # noqa: F401 (draws from the global generator when first impo
 import torch
 import tyro
 
+from proxyset.compute.parallel import Pool, ray_running
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset, DatasetSpec
@@ -52,7 +53,7 @@ def global_generators_stay_put() -> Iterator[None]:
     moved = []
     if not torch.equal(before[0], torch.get_rng_state()):
         moved.append("torch")
-    if not all(np.array_equal(a, b) for a, b in zip(before[1], np.random.get_state(), strict=True)):  # type: ignore[arg-type]
+    if not all(np.array_equal(a, b) for a, b in zip(before[1], np.random.get_state(), strict=True)):
         moved.append("numpy")
     if before[2] != random.getstate():
         moved.append("random")
@@ -100,6 +101,13 @@ def tiny() -> Dataset:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray of two cores for the session: what needs Ray uses the one that runs in its process."""
+    with ray_running(Pool(workers=2)):
+        yield
 
 
 @pytest.fixture(scope="session")

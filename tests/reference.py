@@ -31,7 +31,7 @@ def cosine_distance(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Tens
     """1 − a·b / (‖a‖‖b‖ + 1e-6) of everything in one vector."""
     product = sum((r * s).sum() for r, s in zip(real, synthetic, strict=True))
     squares = [sum((part * part).sum() for part in parts) for parts in (real, synthetic)]
-    return 1 - product / (squares[0].sqrt() * squares[1].sqrt() + 1e-6)  # type: ignore[union-attr, operator]
+    return 1 - product / (squares[0].sqrt() * squares[1].sqrt() + 1e-6)  # type: ignore[union-attr]
 
 
 def squared_distance(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Tensor:

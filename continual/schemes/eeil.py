@@ -51,7 +51,8 @@ class Eeil(Scheme):
         if self._fine_tunes(stage) and self.memory.kept:
             teacher = self._snapshot() if self.learning.kd else None  # its newest part holds on to the new classes
             data = self.memory.rehearsal(self.stream.seen(stage))
-            self.trainer.train(self.net, data, Phase(stage, "balanced", self.learning.balanced_recipe(), teacher))
+            phase = Phase(stage, "balanced", self.learning.balanced_recipe(), teacher, lr_setting="balance_lr")
+            self.trainer.train(self.net, data, phase)
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
         new = kept = self.memory.size(stage)

@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 from proxyset import __version__
+from proxyset.artefact.outputs import checkpoint_path, claim_set
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.same import is_same
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
-from proxyset.errors import RunError
+from proxyset.errors import InputError, RunError
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import get_method
 from proxyset.progress import Progress, shown
@@ -102,17 +104,46 @@ def build_file(
 ) -> ProxySet:
     """Build into the artefact `path`, going on where an earlier call for it was interrupted or killed.
 
-    The same call gives the same bits, whether or not the work was stopped in between.
+    The same call gives the same bits, whether or not the work was stopped in between. A finished set is read back.
 
     Args:
         every: iterations between two writes of the state, which lies beside the artefact until that is whole.
-        force: start over in place of going on.
+        force: start over in place of going on, and replace an artefact.
 
     Raises:
-        InputError: as `build`, or what an earlier call left is of other work.
+        InputError: as `build`; what an earlier call left is of other work; something else is at `path`; another process
+            is building it.
         RunError, KeyboardInterrupt: the last good state is kept.
     """
     session = session or Session()
+    with claim_set(path, resume=True, force=force, picture=False) as claim:
+        if claim.existed and not force and not checkpoint_path(path).exists():
+            return read_finished(wanted, path, session)
+        return build_claimed(wanted, path, session=session, progress=progress, every=every, force=force)
+
+
+def read_finished(wanted: ProxySpec, path: Path, session: Session) -> ProxySet:
+    """The artefact at `path`, where that is the wanted one.
+
+    Raises:
+        InputError: it is another, or damaged.
+    """
+    proxy = ProxySet.load(path)
+    if not is_same(proxy, wanted, session):
+        raise InputError(f"{str(path)!r} exists and is of other work: `force=True` replaces it, `out` names another")
+    return proxy
+
+
+def build_claimed(
+    wanted: ProxySpec,
+    path: Path,
+    *,
+    session: Session,
+    progress: Progress | bool | None = None,
+    every: int = 10,
+    force: bool = False,
+) -> ProxySet:
+    """`build_file` for who has claimed `path` (see `claim_set`). What is there is replaced."""
     engine = wanted.engine(session)
     each = wanted.method.steps_per_iteration(wanted.problem)
     checkpoint = Checkpoint(checkpoint_path(path), every * each, wanted.identity(engine))
@@ -129,11 +160,6 @@ def build_file(
     proxy.save(path)
     checkpoint.remove()
     return proxy
-
-
-def checkpoint_path(path: Path) -> Path:
-    """Where the state of an unfinished artefact is."""
-    return path.with_suffix(".checkpoint")
 
 
 def _build(

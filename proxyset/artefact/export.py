@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +13,100 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from proxyset import __version__
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.claims import Claim, claim_file
 from proxyset.data.folder import TARGETS as TABLE
+from proxyset.data.layout import PASSED_OVER
 from proxyset.data.npz import TARGETS as ARRAY
 from proxyset.data.parquet import TARGET as COLUMN
 from proxyset.data.picture import png
 from proxyset.data.spec import to_pixels
-from proxyset.files import check_writable, write_atomic
+from proxyset.errors import InputError
+from proxyset.files import write_atomic
+from proxyset.folders import MARKER, claim_folder, read_marker, replace_folder, write_marker
+from proxyset.parsing import path_name
+
+Writer = Callable[[ProxySet, Tensor, Path], None]
+"""Of one format: set, pixels, and the file or the empty folder to write to."""
 
 FORMATS = ("folder", "npz", "parquet")
+KIND = "export"
+MEMBER = "proxyset"
+"""Of an .npz and of a parquet file's metadata: who made it."""
 
 
-def export(proxy: ProxySet, path: Path, form: str) -> float:
+def claim_export(path: Path, form: str, *, force: bool = False) -> Claim:
+    """Claim the file or folder of an export.
+
+    Args:
+        force: replace an earlier export, if it holds nothing else by now.
+
+    Raises:
+        InputError: something is there that must not be replaced; the place cannot be written.
+        RunError: the disk is full.
+    """
+    if form == "npz":
+        return claim_file(path, kind=KIND, made_by_us=is_export, force=force, suffixes=(".npz",))
+    return claim_folder(path, kind=KIND, made_by_us=is_export, force=force)
+
+
+def is_export(path: Path) -> bool:
+    """Whether `export` wrote all that is at `path`: an .npz, or a folder.
+
+    Raises:
+        InputError: it wrote the folder, to which other files were added later.
+    """
+    if path.is_file():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return f"{MEMBER}.npy" in archive.namelist()
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+            return False
+    marker = read_marker(path)
+    if marker.get("kind") != KIND or not isinstance(marker.get("files"), list):
+        return False
+    written = {MARKER, *map(str, marker["files"])}
+    added = next((file for file in _files_below(path) if file not in written), None)
+    if added is not None:
+        raise InputError(f"{str(path / added)!r} is no part of the export: move it away or name another `out`")
+    return True
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """What is in a folder and those below it, but for folders that hold something themselves."""
+    for root, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        empty = [] if folders or files or root == str(folder) else [""]
+        for name in (*files, *links, *empty):
+            yield os.path.relpath(os.path.join(root, name), folder)
+
+
+def export(proxy: ProxySet, path: Path, form: str, *, force: bool = False) -> float:
     """Write the set to `path`: a folder of PNGs under train/CLASS/, an .npz, or a folder with train.parquet.
 
     Pixels are 8-bit, as those tools expect. The .npz also holds the exact float images as `normalised`. Soft targets go
     into the array `targets`, the column `target`, or the table targets.csv; `load` reads all three.
 
+    What was there stays until the new export is complete.
+
+    Args:
+        force: replace an earlier export.
+
     Returns:
         The share of values that lay outside 0..255 and were clipped.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: something is there that must not be replaced; the place cannot be written.
+        RunError: the disk is full.
     """
+    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet}[form]
     pixels = to_pixels(proxy.data.images, proxy.spec)
-    {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet}[form](proxy, pixels, path)
+    with claim_export(path, form, force=force) as claim:
+        if form == "npz":
+            write(proxy, pixels, claim.path)
+        else:
+            replace_folder(claim.path, lambda folder: _fill(folder, write, proxy, pixels))
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (proxy.spec.mean, proxy.spec.std))
     values = proxy.data.images * std + mean
     return ((values < -0.5 / 255) | (values > 1 + 0.5 / 255)).float().mean().item()
@@ -44,16 +116,21 @@ def _png(pixels: Tensor) -> bytes:
     return png(pixels.permute(1, 2, 0).squeeze(-1) if len(pixels) == 1 else pixels.permute(1, 2, 0))
 
 
+def _fill(folder: Path, write: Writer, proxy: ProxySet, pixels: Tensor) -> None:
+    """An export into an empty folder, with the marker that lists its files."""
+    write(proxy, pixels, folder)
+    write_marker(folder, KIND, files=sorted(_files_below(folder)))
+
+
 def _to_folder(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
-    check_writable(path)
     counts = [0] * proxy.spec.classes
     width = len(str(proxy.spec.classes - 1))
-    names = [name.replace("/", "-") for name in proxy.spec.class_names]
-    ordered = names == sorted(set(names)) and not any(name.startswith(".") for name in names)
+    names = [path_name(name) for name in proxy.spec.class_names]
+    ordered = names == sorted(set(names)) and PASSED_OVER.isdisjoint(map(str.lower, names))
     files = []
     for image, label in zip(pixels, proxy.data.labels.tolist(), strict=True):
-        # Folders are read back in alphabetical order and hidden ones are not; a number in front keeps the labels where
-        # that would change them.
+        # Folders are read back in alphabetical order, and some names are passed over; a number in front keeps the
+        # labels where that would change them.
         folder = names[label] if ordered else f"{label:0{width}d}-{names[label]}"
         files.append(f"train/{folder}/{counts[label]:04d}.png")
         write_atomic(path / files[-1], _png(image))
@@ -75,7 +152,9 @@ def _table(files: list[str], classes: list[str], targets: Tensor) -> bytes:
 
 def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     buffer = io.BytesIO()
-    soft: dict[str, Any] = {} if proxy.data.targets is None else {ARRAY: proxy.data.targets.numpy()}
+    more: dict[str, Any] = {MEMBER: np.array(json.dumps({"made_by": "proxyset", "version": __version__}))}
+    if proxy.data.targets is not None:
+        more[ARRAY] = proxy.data.targets.numpy()
     np.savez_compressed(
         buffer,
         x_train=pixels.permute(0, 2, 3, 1).numpy(),
@@ -84,7 +163,7 @@ def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
         normalised=proxy.data.images.numpy(),
         mean=np.array(proxy.spec.mean),
         std=np.array(proxy.spec.std),
-        **soft,
+        **more,
     )
     write_atomic(path, buffer.getvalue())
 
@@ -103,8 +182,9 @@ def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     if proxy.data.targets is not None:
         columns[COLUMN] = pa.array(proxy.data.targets.tolist(), pa.list_(pa.float32()))
         features[COLUMN] = {"_type": "Sequence", "feature": {"_type": "Value", "dtype": "float32"}}
+    facts = {"huggingface": json.dumps({"info": {"features": features}}), MEMBER: __version__}
     table = pa.table(columns)
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    table = table.replace_schema_metadata(facts)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     write_atomic(path / "train.parquet", buffer.getvalue())

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 
+from proxyset.artefact.header import check_content, read_header
 from proxyset.data.images import ImageSet
 from proxyset.data.picture import as_html, tile
 from proxyset.data.spec import DatasetSpec, to_pixels
-from proxyset.errors import InputError
+from proxyset.errors import InputError, one_line
 from proxyset.files import write_atomic
+from proxyset.parsing import clean_name, parse_json
+from proxyset.tensors import SEAL, read_tensors, write_bytes
 
 FORMAT = 2  # 1: without soft targets
+KEY = "proxyset"  # of the header
 TENSORS = ("images", "labels", "targets")
 
 
@@ -40,45 +42,48 @@ class ProxySet:
         """Write to `path` whole or not at all.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written, or `load` would refuse the set.
         """
-        tensors = {name: tensor.contiguous() for name, tensor in self._tensors().items()}
+        path = Path(path)
         spec = {name: getattr(self.spec, name) for name in DatasetSpec.__dataclass_fields__}
-        header = json.dumps({"format": self._format(), "spec": spec, "provenance": self.provenance})
-        metadata = {"proxyset": header, "sha256": _digest(self.data, header)}
-        write_atomic(Path(path), safetensors.torch.save(tensors, metadata=metadata))
+        complaint = f"cannot write {str(path)!r}, which would be no proxy set"
+        header = {"format": self._format(), "spec": spec, "provenance": self.provenance}
+        try:
+            text = json.dumps(header, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"{complaint}: its provenance is not JSON ({one_line(error)})") from None
+        read_header(parse_json(text, complaint), complaint)
+        check_content(self.data, self.spec, complaint)
+        metadata = {KEY: text, SEAL: _digest(self.data, text)}
+        write_atomic(path, write_bytes(self._tensors(), metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "ProxySet":
-        """Read an artefact and check that it is whole and unchanged.
+        """Read an artefact and check that it is whole, unchanged, and what a proxy set can be.
 
         Raises:
-            InputError: no such file, not a proxy set, written by a newer version, truncated or changed.
+            InputError: no such file, not a proxy set, written by a newer version, truncated, changed, or impossible.
         """
         path = Path(path)
+        where = repr(str(path))
         if not path.is_file():
-            raise InputError(f"no proxy set at {str(path)!r}: no such file")
+            raise InputError(f"no proxy set at {where}: no such file")
+        tensors, metadata = read_tensors(path)
+        if KEY not in metadata or set(tensors) - {"targets"} != {"images", "labels"}:
+            raise InputError(f"{where} is a .safetensors file but not a proxy set")
+        damaged, impossible = f"{where} has a damaged header", f"{where} cannot be a proxy set"
+        header = parse_json(metadata[KEY], damaged)
+        number = header.get("format") if isinstance(header, dict) else None
+        if type(number) is int and number > FORMAT:
+            raise InputError(f"{where} has format {number}, this version reads up to {FORMAT}: upgrade proxyset")
+        spec = read_header(header, damaged).spec.spec()
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (safetensors.SafetensorError, OSError) as error:
-            raise InputError(f"{str(path)!r} is not a whole .safetensors file ({error})") from None
-        if "proxyset" not in metadata or set(tensors) - {"targets"} != {"images", "labels"}:
-            raise InputError(f"{str(path)!r} is a .safetensors file but not a proxy set")
-        try:
-            header = json.loads(metadata["proxyset"])
-            if header["format"] > FORMAT:
-                raise InputError(
-                    f"{str(path)!r} has format {header['format']}, this version reads up to {FORMAT}: upgrade proxyset"
-                )
             data = ImageSet(*(tensors.get(name) for name in TENSORS))  # type: ignore[arg-type]
-            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header["spec"].items()}
-            spec = DatasetSpec(**fields)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{str(path)!r} has a damaged header ({error})") from None
-        if metadata.get("sha256") != _digest(data, metadata["proxyset"]):
-            raise InputError(f"{str(path)!r} was changed after it was written: its content hash does not match")
+        except InputError as error:
+            raise InputError(f"{impossible}: {error}") from None
+        if metadata.get(SEAL) != _digest(data, metadata[KEY]):
+            raise InputError(f"{where} was changed after it was written: its content hash does not match")
+        check_content(data, spec, impossible)
         return cls(data, spec, header["provenance"])
 
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
@@ -97,10 +102,10 @@ class ProxySet:
 
     def __repr__(self) -> str:
         facts = self.provenance
-        made = f"{facts.get('method', 'unknown method')}, {self.ipc} per class"
+        made = f"{clean_name(str(facts.get('method', 'unknown method')))}, {self.ipc} per class"
         soft = ", soft targets" if self.data.targets is not None else ""
         shape = f"{self.spec.channels}×{self.spec.size}×{self.spec.size}"
-        return f"ProxySet({self.spec.name}: {made}{soft}, {len(self.data)} images {shape})"
+        return f"ProxySet({clean_name(self.spec.name)}: {made}{soft}, {len(self.data)} images {shape})"
 
     def _repr_html_(self) -> str:
         """Its description and its images, for notebooks."""

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from proxyset.artefact.build import ProxySpec, build_file
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.same import content_of, is_same
 from proxyset.compute.session import Session
-from proxyset.data.spec import DatasetSpec
 from proxyset.progress import Progress
 
 
@@ -26,16 +24,8 @@ def store_path(wanted: ProxySpec, session: Session, store: Path, name: str | Non
     plain = store / f"{stem}.safetensors"
     if plain.exists() and is_same(ProxySet.load(plain), wanted, session):
         return plain
-    digest = hashlib.sha256(json.dumps(_content(wanted, session), sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(content_of(wanted, session), sort_keys=True).encode()).hexdigest()[:8]
     return store / f"{stem}-{digest}.safetensors"
-
-
-def is_same(proxy: ProxySet, wanted: ProxySpec, session: Session) -> bool:
-    """Whether a proxy set is the wanted one: made from the same images by the same method, settings and seed.
-
-    Where its data lies and how it was computed play no part: a set that a GPU made serves a machine without one.
-    """
-    return _lasting(proxy.provenance, proxy.spec) == _content(wanted, session)
 
 
 def load_or_build(
@@ -44,21 +34,9 @@ def load_or_build(
     """The wanted proxy set from `path` (see `store_path`), built there first if it is missing.
 
     Raises:
-        InputError, RunError: as `build_file`.
+        InputError, RunError: as `build_file`; above all where another process is building it at this moment.
     """
     session = session or Session()
     if path.exists() and is_same(proxy := ProxySet.load(path), wanted, session):
         return proxy
     return build_file(wanted, path, session=session, progress=progress)
-
-
-def _content(wanted: ProxySpec, session: Session) -> dict[str, Any]:
-    return _lasting(wanted.identity(wanted.engine(session)), wanted.dataset.spec)
-
-
-def _lasting(facts: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
-    """What of a set's facts says which set it is, as it reads back from a file."""
-    data = facts.get("dataset", {})
-    form = {key: value for key, value in asdict(spec).items() if key != "name"}
-    kept = {key: facts.get(key) for key in ("method", "settings", "ipc", "seed")}
-    return json.loads(json.dumps(kept | {"sha256": data.get("sha256"), "form": form}))

@@ -9,9 +9,11 @@ from typing import NoReturn
 
 from proxyset import __version__
 from proxyset.cli.messages import in_flags, remember
+from proxyset.cli.signs import take_any_text
+from proxyset.cli.start import INTERRUPTED, interrupt, leaves_at_once
 from proxyset.errors import InputError, RunError, nearest
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG = 0, 1, 2
 
 COMMANDS = {
     "build": ("condense a dataset into a few images per class", "proxyset.cli.build:build_command"),
@@ -40,12 +42,14 @@ def run(prog: str, about: str, commands: Mapping[str, tuple[str, str]], argv: Se
         argv: the words after the program's name; None: those of this process.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    if not leaves_at_once(signal.SIGTERM):  # that of a program which has only just begun
+        signal.signal(signal.SIGTERM, interrupt)
+    take_any_text(sys.stdout, sys.stderr)
     remember(None)
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(_usage(prog, about, commands), flush=True)
-            sys.exit(DONE if argv else WRONG)
+            sys.exit(DONE)
         if argv[0] == "--version":
             print(__version__, flush=True)
             sys.exit(DONE)
@@ -82,18 +86,14 @@ def _usage(prog: str, about: str, commands: Mapping[str, tuple[str, str]]) -> st
     return f"usage: {prog} COMMAND [flags]\n\n{about}\n\n{listed}\n\n{prog} COMMAND --help lists the flags."
 
 
-def _interrupt(signum: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def _leave(prog: str, message: str, code: int) -> NoReturn:
     print(f"{prog}: {message}", file=sys.stderr)
     sys.exit(code)
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal; results go to stdout."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for the person at the terminal, settings in backticks as flags; results go to stdout."""
+    print(in_flags(text), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from proxyset.artefact.outputs import checkpoint_path, claim_set, picture_path
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, extract, peek, read_yaml, with_group
 from proxyset.cli.parse import parse
@@ -19,6 +21,7 @@ from proxyset.settings import Compute, Settings
 
 if TYPE_CHECKING:
     from proxyset.artefact.build import ProxySpec
+    from proxyset.artefact.proxy_set import ProxySet
     from proxyset.compute.session import Session
     from proxyset.data.spec import Dataset
 
@@ -73,31 +76,34 @@ def build_command(argv: list[str]) -> None:
     command = parse(with_group(Build, method_class, f"flags of method {name}", "method"), argv, "proxyset build")
     from proxyset.artefact.build import ProxySpec
     from proxyset.compute.session import Session
+    from proxyset.data.advice import no_test_images
     from proxyset.data.load import load
 
     session = Session(command.compute)  # refuses a device that is not there before anything is read
-    dataset = load(command.data.dataset, **command.data.choices())
+    dataset = load(command.data.dataset, progress=True, **command.data.choices())
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
     wanted = {seed: ProxySpec(dataset, method, command.how.ipc, seed) for seed in seeds}
     method.check(wanted[seeds[0]].problem)
     if command.output.nets and not len(dataset.test):
-        raise InputError(f"{dataset.spec.name} has no test images to evaluate on: leave out `nets`")
+        raise no_test_images(dataset.spec.name, dataset.source, "or leave out `nets`")
     sets = {_output(command, spec): spec for spec in wanted.values()}
-    todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session)}
-    _announce(wanted[seeds[0]], session)
-    _say_estimate(command, todo, session)
-    for path, spec in sets.items():
-        if path in todo:
-            _build_one(command, spec, path, session, argv)
-        else:
-            say(f"{path}: already built")
-    if command.output.nets:
-        _score(command, list(sets), dataset, session)
-    elif command.output.as_json:
-        print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
+    with ExitStack() as claims:
+        todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
+        _announce(wanted[seeds[0]], session)
+        _say_estimate(command, todo, session)
+        for path, spec in sets.items():
+            if path in todo:
+                _build_one(command, spec, path, session, argv)
+            else:
+                say(f"{path}: already built")
+                _draw(load_set(path), path)
+        if command.output.nets:
+            _score(command, list(sets), dataset, session)
+        elif command.output.as_json:
+            print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
     for path in sets:
-        say(f"{path}\n{path.with_suffix('.png')}")
+        say(f"{path}\n{picture_path(path)}")
 
 
 def _method_name(argv: list[str]) -> str:
@@ -119,33 +125,33 @@ def _output(command: Build, wanted: ProxySpec) -> Path:
     return path
 
 
-def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session) -> bool:
-    """Whether there is work to do for `path`; an error where doing it could lose something.
+def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session, claims: ExitStack) -> bool:
+    """Claim `path`; whether there is work to do for it; an error where doing it could lose something.
 
     --resume keeps a finished set of the same work, --force replaces one of other work; to go on after an
     interrupted --force takes both.
     """
-    from proxyset.artefact.build import checkpoint_path
-    from proxyset.artefact.store import is_same
-    from proxyset.files import check_writable
+    from proxyset.artefact.same import is_same
 
-    check_writable(path.parent)
     resume, force = command.output.resume, command.output.force
-    unfinished = checkpoint_path(path)
-    if resume and path.exists() and not unfinished.exists() and is_same(load_set(path), wanted, session):
-        return False
-    if force:
+    existed = claims.enter_context(claim_set(path, resume=resume, force=force)).existed
+    if not resume or checkpoint_path(path).exists():
         return True
-    if path.exists() and not (resume and unfinished.exists()):
-        raise InputError(f"{str(path)!r} exists: `force=True` replaces it, `out` names another place")
-    if unfinished.exists() and not resume:
-        raise InputError(f"an unfinished run left {str(unfinished)!r}: `resume=True` goes on, `force=True` starts over")
+    if not existed:
+        say(f"{path}: nothing to go on from, built from the start")
+        return True
+    if is_same(load_set(path), wanted, session):
+        return False
+    if not force:
+        raise InputError(f"{str(path)!r} exists and is of other work: `force=True` replaces it, `out` names another")
     return True
 
 
 def _announce(wanted: ProxySpec, session: Session) -> None:
-    """Before the work: on what, how, and where."""
+    """Before the work: on what, how, and where; what was done to the images; whether the network suits them."""
     import torch
+
+    from proxyset.nets.depth import say_if_shallow
 
     spec, device, engine = wanted.dataset.spec, session.device, wanted.engine(session)
     threads = torch.get_num_threads()
@@ -155,6 +161,11 @@ def _announce(wanted: ProxySpec, session: Session) -> None:
         f"{spec.name}: {len(wanted.dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
         f"{spec.classes} classes → {wanted.method.name}, {wanted.ipc} per class, on {where}, {how}"
     )
+    if wanted.dataset.reading:
+        say(wanted.dataset.reading)
+    net, trains = getattr(wanted.method, "net", None), getattr(wanted.method, "trains", lambda: True)
+    if isinstance(net, str) and trains():
+        say_if_shallow(session, net, spec)
 
 
 def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> None:
@@ -179,7 +190,6 @@ def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session)
 
 def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
     """The share of the work on one set that is still to do."""
-    from proxyset.artefact.build import checkpoint_path
     from proxyset.checkpoint import read_step
 
     total = wanted.method.total_steps(wanted.problem)
@@ -189,13 +199,12 @@ def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
 
 
 def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, argv: list[str]) -> None:
-    from proxyset.artefact.build import build_file
+    from proxyset.artefact.build import build_claimed
     from proxyset.progress import ProgressLine, duration
-    from proxyset.report.figures import save_preview
 
     line, output = ProgressLine(path.stem), command.output
     try:
-        proxy = build_file(
+        proxy = build_claimed(
             wanted,
             path,
             session=session,
@@ -208,8 +217,15 @@ def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, 
         raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
     finally:
         line.close()
-    save_preview(proxy, path.with_suffix(".png"))
+    _draw(proxy, path)
     say(f"{path.stem}: built in {duration(proxy.provenance['seconds'])}")
+
+
+def _draw(proxy: ProxySet, path: Path) -> None:
+    """Also where the set was there already: a kill may have come before the picture, or left that of an older set."""
+    from proxyset.report.figures import save_preview
+
+    save_preview(proxy, picture_path(path))
 
 
 def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:

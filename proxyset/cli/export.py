@@ -1,7 +1,6 @@
 """`proxyset export`."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +11,8 @@ from proxyset.cli.app import say
 from proxyset.cli.options import Command, Output
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
-from proxyset.errors import InputError
 
 SUFFIX = {"folder": "", "npz": ".npz", "parquet": "-parquet"}
-EXPORTED = {"train", "train.parquet", "targets.csv"}
 
 
 class Exported(Output):
@@ -44,28 +41,7 @@ def export_command(argv: list[str]) -> None:
     form = command.output.format
     proxy = load_set(command.file)
     out = command.output.out or command.file.with_name(command.file.stem + SUFFIX[form])
-    if form == "npz" and out.suffix != ".npz":
-        raise InputError(f"`out` must end in .npz, got {str(out)!r}")
-    _make_room(out, command.output.force)
-    clipped = export(proxy, out, form)
+    clipped = export(proxy, out, form, force=command.output.force)
     say(f"{out}: {len(proxy.data)} images; {clipped:.1%} of the values lay outside 0..255 and were clipped")
     if command.output.as_json:
         print(json.dumps({"out": str(out), "images": len(proxy.data), "clipped": clipped}))
-
-
-def _make_room(out: Path, force: bool) -> None:
-    """Remove an earlier export where that is wanted, and nothing that does not look like one.
-
-    Raises:
-        InputError: something is there, and it is not to be removed or not an export.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not force:
-        raise InputError(f"{str(out)!r} exists: `force=True` replaces it, `out` names another place")
-    if out.is_file():
-        out.unlink()
-    elif {entry.name for entry in out.iterdir()} <= EXPORTED:
-        shutil.rmtree(out)
-    else:
-        raise InputError(f"{str(out)!r} holds more than an export: remove it yourself or name another `out`")

@@ -20,16 +20,17 @@ itself is a flag too, or with `tyro.conf.Positional` an argument. `title` of a f
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, create_model
 from pydantic.fields import FieldInfo
 
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
+from proxyset.parsing import read_yaml_mapping
 from proxyset.settings import Settings
 
 
@@ -59,10 +60,36 @@ class Data(DataRoot, DataChoice):
         return self.model_dump(exclude={"dataset"})
 
 
+MAX_SEED = 2**32 - 1  # what every generator that is seeded takes
+
+SeedNumber = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"names {twice[0]} twice")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+"""For a tuple of which nothing may come twice: `Annotated[tuple[str, ...], Distinct]`."""
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("needs at least one value")
+    return values
+
+
+Seeds = Annotated[tuple[SeedNumber, ...], AfterValidator(_some), Distinct]
+"""Several seeds: at least one, none twice, each within its bounds."""
+
+
 class Seed(Settings):
     """How random choices are made."""
 
-    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    seed: SeedNumber = Field(0, description="every random choice derives from it")
 
 
 class AsJson(Settings):
@@ -241,15 +268,6 @@ def read_yaml(path: str | None) -> dict[str, Any]:
     """The mapping in a YAML file with its keys as names of settings; empty without a file.
 
     Raises:
-        InputError: unreadable, or no mapping.
+        InputError: unreadable, no mapping, or beyond the limits of `proxyset.plain_yaml`.
     """
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"cannot read the config {path!r}: {reason}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"the config {path!r} must be a mapping of settings to values")
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
+    return {} if path is None else read_yaml_mapping(Path(path))

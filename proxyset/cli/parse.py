@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tyro
@@ -14,27 +14,34 @@ import tyro
 from proxyset.cli.form import make_form, title_of
 from proxyset.cli.messages import plain, remember
 from proxyset.cli.options import C, Command, compose, flags, groups, peek, prefixed, read_yaml
+from proxyset.cli.start import work_begins
 from proxyset.errors import InputError, nearest
 
 WIDEST = 120  # columns of the help
 
 
-def parse(model: type[C], argv: Sequence[str], prog: str) -> C:
+def parse(model: type[C], argv: Sequence[str], prog: str, stored: Mapping[str, Any] | None = None) -> C:
     """The settings of a command from its defaults, the YAML file named by --config, and the flags.
 
     `--help` prints the help and leaves with `SystemExit`.
+
+    Args:
+        stored: more defaults, by the names of the settings: those of a run that goes on.
 
     Raises:
         InputError: everything unknown, ill-typed or out of range: first of the file, then of the flags.
     """
     remember(model)
     path = peek(argv, "config") if "config" in flags(model) else None
-    values = read_yaml(path)
+    values = read_yaml(path) | dict(stored or {})
     try:
         defaults = compose(model, values)
     except InputError as error:
-        raise InputError(f"config {path}: {plain(str(error))}") from None
-    return compose(model, values | _split(defaults, argv, prog))
+        place = f"config {path}" if stored is None else "the settings of the run"
+        raise InputError(f"{place}: {plain(str(error))}") from None
+    command = compose(model, values | _split(defaults, argv, prog))
+    work_begins()
+    return command
 
 
 def _split(defaults: Command, argv: Sequence[str], prog: str) -> dict[str, Any]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from proxyset.report.scores import Contest
 
 
+BEFORE_RESIZE = {"resize": "stretch"}  # what sets were made with that do not say it
+
+
 def load_set(path: Path) -> ProxySet:
     """
     Raises:
@@ -38,6 +41,7 @@ def real_data(proxies: Mapping[str, ProxySet], place: str | None, data_root: Pat
     Raises:
         InputError: a set does not say what it was made from, they differ, or what is at `place` is other data.
     """
+    from proxyset.data.choice import Form
     from proxyset.data.load import load
 
     for file, proxy in proxies.items():
@@ -50,15 +54,10 @@ def real_data(proxies: Mapping[str, ProxySet], place: str | None, data_root: Pat
     spec, source = proxy.spec, proxy.provenance["dataset"]
     if place is None and "source" not in source:
         raise InputError(f"{file!r} was built from images in memory: `dataset` says where they are")
+    recorded = {name: source[name] for name in Form.__annotations__ if name in source}
+    form = BEFORE_RESIZE | recorded | {"size": spec.size, "channels": spec.channels, "flip": spec.flip}
     try:
-        dataset = load(
-            place or source["source"],
-            data_root=data_root,
-            size=spec.size,
-            channels=spec.channels,
-            flip=spec.flip,
-            test_fraction=source.get("test_fraction", 0.2),
-        )
+        dataset = load(place or source["source"], data_root=data_root, progress=True, **form)
     except InputError as error:
         raise error if place else InputError(f"{error}; `dataset` names another place") from None
     if dataset.sha256 != source["sha256"]:
@@ -85,12 +84,14 @@ def score(
 ) -> None:
     """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table."""
     from proxyset.nets.build import check_net
+    from proxyset.nets.depth import say_if_shallow
     from proxyset.progress import ProgressLine
     from proxyset.report.scores import check_baselines, contenders, score_all
     from proxyset.report.tables import print_scores
 
     for net in contest.nets:
         check_net(net, **contest.dataset.spec.shape)
+        say_if_shallow(session, net, contest.dataset.spec)
     check_baselines(baselines)
     rows = score_all(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine)
     print_scores(rows, contest.nets)

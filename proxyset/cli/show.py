@@ -10,7 +10,6 @@ from proxyset.cli.app import say
 from proxyset.cli.options import Command, Output
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
-from proxyset.errors import InputError
 
 
 class Picture(Output):
@@ -33,15 +32,17 @@ class Show(Command):
 
 def show_command(argv: list[str]) -> None:
     command = parse(Show, argv, "proxyset show")
+    from proxyset.artefact.outputs import is_picture, picture_path
+    from proxyset.claims import claim_file
     from proxyset.report.figures import save_preview
     from proxyset.report.tables import print_provenance
 
     proxy, out = load_set(command.file), command.output.out
-    picture = out or command.file.with_suffix(".png")
-    if out is not None and picture.exists() and not command.output.force:
-        raise InputError(f"{str(picture)!r} exists: `force=True` replaces it")
+    picture = out or picture_path(command.file)
     if out is not None or not picture.exists():
-        save_preview(proxy, picture)
+        force = command.output.force
+        with claim_file(picture, kind="picture", made_by_us=is_picture, force=force, suffixes=(".png",)) as claim:
+            save_preview(proxy, claim.path)
     if command.output.as_json:
         print(json.dumps({"file": str(command.file), **proxy.provenance}))
         return

@@ -4,9 +4,9 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from proxyset.data.choice import SIZES
-from proxyset.data.raster import Decoding, Raster, Source, read_image
+from proxyset.data.form import Decoding
+from proxyset.data.raster import Raster, Source, read_image
 from proxyset.data.unreadable import Unreadable
 from proxyset.errors import InputError
 from proxyset.progress import ProgressLine, shown
@@ -58,15 +59,16 @@ def decode(sources: Iterable[tuple[str, Source]], count: int, form: Decoding) ->
     kept: list[int] = []
     left_out: list[str] = []
     done: Counter[str] = Counter()
-    for position, (name, result) in enumerate(_results(sources, count, form)):
-        if isinstance(result, Unreadable):
-            if form.on_error == "stop":
-                raise InputError(f"cannot read image {name}: {result}; `on_error=skip` leaves such images out")
-            left_out.append(f"{name}: {result}")
-            continue
-        pixels.add(name, result.pixels)
-        done.update(result.done)
-        kept.append(position)
+    with closing(_results(sources, count, form)) as results:
+        for position, (name, result) in enumerate(results):
+            if isinstance(result, Unreadable):
+                if form.on_error == "stop":
+                    raise InputError(f"cannot read image {name}: {result}; `on_error='skip'` leaves such images out")
+                left_out.append(f"{name}: {result}")
+                continue
+            pixels.add(name, result.pixels)
+            done.update(result.done)
+            kept.append(position)
     images = pixels.all()
     if pixels.grey and len(images) and images.shape[1] == 3:
         done["made colour"] += pixels.grey
@@ -75,7 +77,7 @@ def decode(sources: Iterable[tuple[str, Source]], count: int, form: Decoding) ->
 
 def _results(
     sources: Iterable[tuple[str, Source]], count: int, form: Decoding
-) -> Iterator[tuple[str, Raster | Unreadable]]:
+) -> Generator[tuple[str, Raster | Unreadable], None, None]:
     """What became of each source, in order."""
 
     def read(source: Source) -> Raster | Unreadable:
@@ -180,7 +182,7 @@ class _Pixels:
         """Those that were added."""
         if self.images is None:
             return torch.empty(0, self.channels, self.size or SIZES[0], self.size or SIZES[0], dtype=torch.uint8)
-        return self.images if self.rows == self.count else self.images[: self.rows].clone()
+        return self.images[: self.rows]
 
 
 def check_size(side: int, what: str) -> None:
@@ -189,6 +191,4 @@ def check_size(side: int, what: str) -> None:
         InputError: images that are so wide are outside what networks take.
     """
     if side not in SIZES:
-        raise InputError(
-            f"{what} {side}×{side}, outside {SIZES[0]} to {SIZES[-1]} pixels; `size=N` brings all to N×N"
-        )
+        raise InputError(f"{what} {side}×{side}, outside {SIZES[0]} to {SIZES[-1]} pixels; `size=N` brings all to N×N")

@@ -36,13 +36,15 @@ def to_8_bits(stored: Image.Image, reopen: Callable[[], Image.Image]) -> tuple[I
         return _from_real(np.asarray(stored)), "of real numbers"
     if stored.mode.startswith("I;16"):
         bits = 12 if _raw_mode(stored) == "I;12" else 16
-        values = np.asarray(stored).astype(np.uint16)
+        values: np.ndarray = np.asarray(stored, dtype=np.uint16)
         values = values << 4 | values >> 8 if bits == 12 else values
         if stored.format == "TIFF" and stored.tag_v2.get(262) == WHITE_IS_ZERO:  # type: ignore[attr-defined]
-            values = 65535 - values
+            values = np.uint16(65535) - values
     elif stored.mode == "I":
         if stored.format not in ("PNG", "PPM"):
-            raise Unreadable("its integers of 32 bits, or with a sign, do not say what is white; save it with 8 or 16 bits")
+            raise Unreadable(
+                "its integers of 32 bits, or with a sign, do not say what is white; save it with 8 or 16 bits"
+            )
         values = np.asarray(stored).clip(0, 65535).astype(np.uint16)
     else:
         values = _colours(stored, reopen)

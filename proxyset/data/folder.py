@@ -1,7 +1,9 @@
 """A user's own images: a folder with one sub-folder per class, or train/ and test/ with such."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,58 +11,86 @@ import torch
 from torch import Tensor
 
 from proxyset.data.decode import decode
+from proxyset.data.form import Decoding
 from proxyset.data.images import ImageSet
+from proxyset.data.layout import Layout, files_in, find_layout, folders_in
 from proxyset.data.npz import as_targets
-from proxyset.data.split import Split
+from proxyset.data.split import Reading, Split
 from proxyset.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 TARGETS = "targets.csv"  # beside the training images: a line per file, with a probability for each class
 
 
-def read_folder(path: Path, size: int | None, channels: int | None) -> Split:
+def read_folder(path: Path, form: Decoding) -> Split:
     """Read the images of every class folder, and their soft targets where there is a table of them.
 
     Raises:
         InputError: no class folders, or an image that does not fit; the message names the file.
     """
-    whole = not (path / "train").is_dir()
-    root = path if whole else path / "train"
-    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    layout = find_layout(path)
+    classes = [folder.name for folder in folders_in(layout.train)]
     if not classes:
-        raise InputError(f"no class sub-folders in {str(root)!r}")
-    train, files = _read_classes(root, classes, size, channels)
-    if (path / TARGETS).is_file():
-        train = ImageSet(train.images, train.labels, _read_targets(path / TARGETS, files, classes))
-    test_root = path / "test"
+        raise InputError(f"no class sub-folders in {str(layout.train)!r}")
+    if layout.test is not None:
+        _check_same_classes(layout, classes, layout.test)
+    train = _read_classes(layout.train, classes, form)
+    images = train.images
+    if (layout.root / TARGETS).is_file():
+        images = ImageSet(images.images, images.labels, _read_targets(layout.root / TARGETS, train.files, classes))
     test = None
-    if not whole and test_root.is_dir():
-        extra = {entry.name for entry in test_root.iterdir() if entry.is_dir()} - set(classes)
-        if extra:
-            raise InputError(f"class {sorted(extra)[0]!r} is in {str(test_root)!r} but not in {str(root)!r}")
-        present = [name for name in classes if (test_root / name).is_dir()]
-        test, _ = _read_classes(test_root, present, train.images.shape[-1], train.images.shape[1], classes)
-    return Split(train, test, tuple(classes), whole)
+    if layout.test is not None:
+        test = _read_classes(layout.test, classes, replace(form, channels=images.images.shape[1]))
+    reading = Reading(notes=layout.notes) + train.reading
+    if test is not None:
+        reading += test.reading
+    return Split(images, test.images if test else None, tuple(classes), layout.whole, reading)
 
 
-def _read_classes(
-    root: Path,
-    names: Sequence[str],
-    size: int | None,
-    channels: int | None,
-    labels_of: Sequence[str] | None = None,
-) -> tuple[ImageSet, list[Path]]:
-    labels_of = labels_of or names
+def _check_same_classes(layout: Layout, classes: list[str], test: Path) -> None:
+    """
+    Raises:
+        InputError: a class that only one of the splits has.
+    """
+    tested = {folder.name for folder in folders_in(test)}
+    for name in sorted(tested - set(classes)):
+        raise InputError(f"class {name!r} is in {str(test)!r} but not in {str(layout.train)!r}")
+    for name in classes:
+        if name not in tested:
+            raise InputError(f"class {name!r} is in {str(layout.train)!r} but not in {str(test)!r}")
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The images of a split, the file of each, and what was done to them."""
+
+    images: ImageSet
+    files: list[Path]
+    reading: Reading
+
+
+def _read_classes(root: Path, names: Sequence[str], form: Decoding) -> _Classes:
     files: list[Path] = []
     labels: list[int] = []
-    for name in names:
-        images = sorted(file for file in (root / name).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    others = 0
+    for label, name in enumerate(names):
+        inside = files_in(root / name)
+        images = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
-            raise InputError(f"class {name!r} has no images in {str(root / name)!r}")
+            raise InputError(
+                f"class {name!r} has no images in {str(root / name)!r} ({' '.join(sorted(IMAGE_SUFFIXES))})"
+            )
         files += images
-        labels += [labels_of.index(name)] * len(images)
-    pixels = decode(((str(file), file) for file in files), size, channels)
-    return ImageSet(pixels, torch.tensor(labels)), files
+        labels += [label] * len(images)
+        others += len(inside) - len(images)
+    decoded = decode(((str(file), file) for file in files), len(files), form)
+    kept = decoded.kept
+    done = decoded.done + Counter({"of other kinds passed over": others})
+    return _Classes(
+        ImageSet(decoded.images, torch.tensor(labels)[kept]),
+        [files[position] for position in kept],
+        Reading(done, tuple(decoded.left_out)),
+    )
 
 
 def _read_targets(table: Path, files: Sequence[Path], classes: Sequence[str]) -> Tensor | None:
@@ -70,7 +100,7 @@ def _read_targets(table: Path, files: Sequence[Path], classes: Sequence[str]) ->
             rows = list(csv.reader(file))
         if not rows or rows[0][1:] != list(classes):
             raise InputError(f"the first line of {str(table)!r} must be: file, {', '.join(classes)}")
-        by_file = {row[0]: [float(value) for value in row[1:]] for row in rows[1:]}
+        by_file = {row[0]: [float(value) for value in row[1:]] for row in rows[1:] if row}
         values = [by_file[file.relative_to(table.parent).as_posix()] for file in files]
         return as_targets(np.array(values), repr(str(table)))
     except KeyError as error:

@@ -1,13 +1,18 @@
 """Images that are already in memory: a torch `Dataset`, or lists of arrays."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from proxyset.data.decode import decode
+from proxyset.data.form import Decoding
+from proxyset.data.images import ImageSet
 from proxyset.data.npz import arrays_to_set
-from proxyset.data.split import Split, numbered
+from proxyset.data.split import Reading, Split, numbered
 from proxyset.errors import InputError
 
 
@@ -16,32 +21,71 @@ def is_in_memory(source: object) -> bool:
     return isinstance(source, torch.utils.data.Dataset) or (isinstance(source, tuple) and len(source) in (2, 4))
 
 
-def read_memory(source: Any) -> Split:
+def read_memory(source: Any, form: Decoding) -> Split:
     """Read a torch `Dataset` of (image, integer label), or (images, labels), or (x_train, y_train, x_test, y_test).
 
-    Images are arrays, tensors or PIL images of one size: 0..255, or real numbers in 0..1. A `Dataset` may name its
-    classes in an attribute `classes`, as torchvision's do.
+    Images are arrays or tensors of one size, 0..255 or real numbers in 0..1, or PIL images, which are decoded as those
+    of a folder are. A `Dataset` may name its classes in an attribute `classes`, as torchvision's do.
 
     Raises:
         InputError: images or labels that cannot be read.
     """
     if isinstance(source, torch.utils.data.Dataset):
-        pairs = [source[position] for position in range(len(source))]  # type: ignore[arg-type]
-        if not pairs or not all(isinstance(pair, tuple | list) and len(pair) >= 2 for pair in pairs):
-            raise InputError("the torch Dataset must give (image, label) pairs")
-        images, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        train = arrays_to_set(_stack(images), _integers(labels), "the torch Dataset")
+        train, reading = _read_pairs(source, form)
         names = getattr(source, "classes", None)
-        return Split(train, None, tuple(map(str, names)) if names else numbered(train, "the torch Dataset"), whole=True)
-    train = arrays_to_set(_stack(source[0]), _integers(source[1]), "the training images")
-    test = arrays_to_set(_stack(source[2]), _integers(source[3]), "the test images") if len(source) == 4 else None
-    return Split(train, test, numbered(train, "the training images"), whole=test is None)
+        named = tuple(map(str, names)) if names else numbered(train, "the torch Dataset")
+        return Split(train, None, named, whole=True, reading=reading)
+    train, reading = _read_images(source[0], source[1], "the training images", form)
+    test = None
+    if len(source) == 4:
+        test, of_test = _read_images(source[2], source[3], "the test images", form)
+        reading += of_test
+    return Split(train, test, numbered(train, "the training images"), whole=test is None, reading=reading)
 
 
-def _stack(images: Any) -> np.ndarray:
-    """Images as one array N×H×W(×C) or N×C×H×W."""
+def _read_pairs(source: Any, form: Decoding) -> tuple[ImageSet, Reading]:
+    """The images of a torch `Dataset`; PIL images are decoded one after another as it gives them."""
+    labels: list[Any] = []
+
+    def images() -> Iterator[Any]:
+        for position in range(len(source)):
+            pair = source[position]
+            if not isinstance(pair, tuple | list) or len(pair) < 2:
+                raise InputError("the torch Dataset must give (image, label) pairs")
+            labels.append(pair[1])
+            yield pair[0]
+
+    if not len(source):
+        raise InputError("the torch Dataset must give (image, label) pairs, and is empty")
+    return _read_images(images(), labels, "the torch Dataset", form, len(source))
+
+
+def _read_images(
+    images: Any, labels: Any, where: str, form: Decoding, count: int | None = None
+) -> tuple[ImageSet, Reading]:
+    """
+    Args:
+        count: how many images an iterator gives; its labels are read after it.
+    """
     if isinstance(images, np.ndarray | torch.Tensor):
-        return np.asarray(images)
+        return arrays_to_set(np.asarray(images), _integers(labels), where), Reading()
+    count = len(images) if count is None else count
+    several = iter(images)
+    first = list(itertools.islice(several, 1))
+    images = itertools.chain(first, several)
+    if not first or not isinstance(first[0], Image.Image):
+        stacked = _stack(images)
+        return arrays_to_set(stacked, _integers(labels), where), Reading()
+    decoded = decode(((f"{number} of {where}", image) for number, image in enumerate(images)), count, form)
+    answers = _integers(labels)
+    if len(answers) != count:
+        raise InputError(f"{where}: needs one integer label per image, found {len(answers)} for {count}")
+    data = ImageSet(decoded.images, torch.from_numpy(answers)[decoded.kept])
+    return data, Reading(decoded.done, tuple(decoded.left_out))
+
+
+def _stack(images: Iterable[Any]) -> np.ndarray:
+    """Images as one array N×H×W(×C) or N×C×H×W."""
     arrays = [np.asarray(image) for image in images]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) != 1:

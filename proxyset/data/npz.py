@@ -1,23 +1,24 @@
 """A user's own arrays: an .npz file."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from proxyset.data.archive import array_names, read_arrays
 from proxyset.data.images import ImageSet
 from proxyset.data.split import Split, numbered
-from proxyset.errors import InputError, one_line
+from proxyset.errors import InputError
 
 TARGETS = "targets"  # soft targets of the training images, N×classes
+NAMES = "class_names"
+PART = 4096  # images that are converted at once
 _KEYS = (  # (images, labels) of the training and of the test split: Keras and our own export, MedMNIST, unsplit
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("images", "labels", "", ""),
 )
-_UNUSED = ("normalised", "mean", "std")  # of our own export
 
 
 def read_npz(path: Path) -> Split:
@@ -26,27 +27,24 @@ def read_npz(path: Path) -> Split:
     Raises:
         InputError: unreadable, or no arrays that fit.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key not in _UNUSED}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {one_line(error)}") from None
-    for x_train, y_train, x_test, y_test in _KEYS:
-        if x_train in arrays and y_train in arrays:
-            train = arrays_to_set(arrays[x_train], arrays[y_train], f"{path}: {x_train}", arrays.get(TARGETS))
-            test = None
-            if x_test in arrays and y_test in arrays:
-                test = arrays_to_set(arrays[x_test], arrays[y_test], f"{path}: {x_test}")
-            names = (
-                arrays["class_names"].astype(str).tolist()
-                if "class_names" in arrays
-                else numbered(train, repr(str(path)))
-            )
-            return Split(train, test, tuple(names), whole=x_train == "images")
-    raise InputError(
-        f"{str(path)!r} needs arrays x_train and y_train (or train_images and train_labels, or images and labels), "
-        f"found {', '.join(sorted(arrays)) or 'none'}"
-    )
+    present = array_names(path)
+    layout = next((keys for keys in _KEYS if {*keys[:2]} <= present), None)
+    if layout is None:
+        raise InputError(
+            f"{str(path)!r} needs arrays x_train and y_train (or train_images and train_labels, or images and labels), "
+            f"found {', '.join(sorted(present)) or 'none'}"
+        )
+    arrays = read_arrays(path, sorted(present & {*layout, TARGETS, NAMES}))
+    x_train, y_train, x_test, y_test = layout
+    train = arrays_to_set(arrays[x_train], arrays[y_train], f"{path}: {x_train}", arrays.get(TARGETS))
+    test = None
+    if x_test in arrays and y_test in arrays:
+        test = arrays_to_set(arrays[x_test], arrays[y_test], f"{path}: {x_test}")
+    if NAMES not in arrays:
+        return Split(train, test, numbered(train, repr(str(path))), whole=x_train == "images")
+    if arrays[NAMES].ndim != 1:
+        raise InputError(f"{path}: {NAMES} must be a list, found {arrays[NAMES].shape}")
+    return Split(train, test, tuple(arrays[NAMES].astype(str).tolist()), whole=x_train == "images")
 
 
 def arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str, targets: np.ndarray | None = None) -> ImageSet:
@@ -60,7 +58,7 @@ def arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str, targets: n
         InputError: shapes, types or values that do not fit.
     """
     labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != (len(images) if images.ndim else -1):
         raise InputError(f"{where}: needs one integer label per image, found {labels.dtype} {labels.shape}")
     if images.ndim == 3:
         images = images[:, None]
@@ -68,16 +66,32 @@ def arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str, targets: n
         images = images.transpose(0, 3, 1, 2)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"{where}: images must be N×H×W, N×H×W×C or N×C×H×W with C 1 or 3, found {images.shape}")
-    if images.dtype.kind == "f":
-        if not np.isfinite(images).all():
-            raise InputError(f"{where}: images hold NaN or infinite values")
-        if images.size and (images.min() < 0 or images.max() > 1):
-            raise InputError(f"{where}: images of real numbers must lie in 0..1, found {images.min()}..{images.max()}")
-        images = np.round(images * 255)
-    elif images.dtype.kind not in "iu" or (images.size and (images.min() < 0 or images.max() > 255)):
-        raise InputError(f"{where}: images must hold 0..255, found {images.dtype} {images.min()}..{images.max()}")
-    pixels = torch.from_numpy(np.ascontiguousarray(images.astype(np.uint8)))
+    _check_values(images, where)
+    pixels = torch.empty(images.shape, dtype=torch.uint8)
+    for start in range(0, len(images), PART):  # in parts: real numbers take eight times the room of bytes
+        part = images[start : start + PART]
+        part = np.round(part * 255) if part.dtype.kind == "f" else part
+        pixels[start : start + PART] = torch.from_numpy(np.ascontiguousarray(part.astype(np.uint8)))
     return ImageSet(pixels, torch.from_numpy(labels.astype(np.int64)), as_targets(targets, where))
+
+
+def _check_values(images: np.ndarray, where: str) -> None:
+    """
+    Raises:
+        InputError: values that are no pixels.
+    """
+    if images.dtype.kind not in "iuf":
+        raise InputError(f"{where}: images must hold 0..255, found {images.dtype}")
+    if not images.size:
+        return
+    low, high = images.min(), images.max()
+    if images.dtype.kind == "f":
+        if not np.isfinite([low, high]).all():
+            raise InputError(f"{where}: images hold NaN or infinite values")
+        if low < 0 or high > 1:
+            raise InputError(f"{where}: images of real numbers must lie in 0..1, found {low}..{high}")
+    elif low < 0 or high > 255:
+        raise InputError(f"{where}: images must hold 0..255, found {images.dtype} {low}..{high}")
 
 
 def as_targets(targets: np.ndarray | None, where: str) -> Tensor | None:

@@ -1,7 +1,9 @@
 """Parquet files with an image column, as Hugging Face datasets lays them out."""
 
-import io
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,61 +11,137 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from proxyset.data.archive import check_expansion
 from proxyset.data.decode import decode
+from proxyset.data.form import Decoding
 from proxyset.data.images import ImageSet
+from proxyset.data.layout import TEST, TRAIN, VALIDATION
 from proxyset.data.npz import as_targets
-from proxyset.data.split import Split, numbered
+from proxyset.data.split import Reading, Split, numbered
 from proxyset.errors import InputError, one_line
 
 TARGET = "target"  # column of soft targets: a list of as many numbers as there are classes
+ROWS = 32  # read at once
+MAX_EXPANDED = 2**40  # bytes; rows are decoded as they are read, so that only a file that cannot be meant has more
 
 
-def read_parquet(path: Path, size: int | None, channels: int | None) -> Split:
-    """Read one file, or a folder of files: training and test split by names that start with `train` and `test`.
+def read_parquet(path: Path, form: Decoding) -> Split:
+    """Read one file, or a folder of files: the splits by what names start with, as `find_layout` has them.
 
     Raises:
         InputError: unreadable files, or columns that do not fit.
     """
-    tables = [path] if path.is_file() else parquet_files(path)
-    train = [table for table in tables if table.name.startswith("train") and path.is_dir()]
-    test = [table for table in tables if table.name.startswith("test")] if train else []
-    first, names = _read_tables(train or tables, size, channels)
+    files = [path] if path.is_file() else parquet_files(path)
+    train = [] if path.is_file() else _named(files, TRAIN)
+    test = _named(files, TEST) or _named(files, VALIDATION) if train else []
+    first, names, reading = _read_tables(train or files, form)
+    unused = [file for file in files if file not in train + test] if train else []
+    notes = tuple(f"{file.name} left out" for file in unused)
+    if test and not _named(test, TEST):
+        notes = (f"{test[0].name} is the test split", *notes)
     second = None
     if test:
-        second, _ = _read_tables(test, first.images.shape[-1], first.images.shape[1])
-    return Split(first, second, names or numbered(first, repr(str(tables[0]))), whole=not train)
+        second, _, of_test = _read_tables(test, replace(form, channels=first.images.shape[1]))
+        reading += of_test
+    names = names or numbered(first, repr(str(files[0])))
+    return Split(first, second, names, not train, Reading(notes=notes) + reading)
 
 
 def parquet_files(folder: Path) -> list[Path]:
     """The parquet files of a folder, or of its sub-folder `data`."""
-    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+    for pattern in ("*.parquet", "data/*.parquet"):
+        files = sorted(file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith("."))
+        if files:
+            return files
+    return []
 
 
-def _read_tables(files: list[Path], size: int | None, channels: int | None) -> tuple[ImageSet, tuple[str, ...]]:
-    import pyarrow as pa
+def _named(files: Sequence[Path], names: tuple[str, ...]) -> list[Path]:
+    return [file for file in files if file.name.lower().startswith(names)]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file that is open, its number of rows, and its columns."""
+
+    path: Path
+    file: Any
+    rows: int
+    image: str
+    label: str
+    soft: bool
+
+    def batches(self) -> Iterator[Any]:
+        columns = [self.image, self.label, *([TARGET] if self.soft else [])]
+        with _readable(self.path):
+            yield from self.file.iter_batches(ROWS, columns=columns)
+
+
+def _read_tables(files: list[Path], form: Decoding) -> tuple[ImageSet, tuple[str, ...], Reading]:
+    tables = [_open(file) for file in files]
+    labels: list[np.ndarray] = []
+    targets: list[list[float]] = []
+
+    def cells() -> Iterator[tuple[str, bytes]]:
+        """The images by file and row; what else the rows hold is put aside."""
+        for table in tables:
+            row = 0
+            for batch in table.batches():
+                labels.append(_integers(batch.column(table.label), table))
+                targets.extend(batch.column(TARGET).to_pylist() if table.soft else [])
+                for cell in batch.column(table.image).to_pylist():
+                    yield f"{table.path}, row {row}", (cell or {}).get("bytes") or b""
+                    row += 1
+
+    decoded = decode(cells(), sum(table.rows for table in tables), form)
+    kept = decoded.kept
+    soft = _targets(targets, files[0])
+    data = ImageSet(
+        decoded.images,
+        torch.from_numpy(np.concatenate([*labels, np.empty(0, np.int64)]))[kept],
+        None if soft is None else soft[kept],
+    )
+    names = next((names for table in tables if (names := _feature_names(table))), ())
+    return data, names, Reading(decoded.done, tuple(decoded.left_out))
+
+
+def _open(path: Path) -> _Table:
+    """
+    Raises:
+        InputError: no parquet file, columns that do not fit, or content of an impossible size.
+    """
     import pyarrow.parquet as pq
 
-    names: tuple[str, ...] = ()
-    cells: list[tuple[str, bytes]] = []
-    labels: list[int] = []
-    targets: list[list[float]] = []
-    for file in files:
-        try:
-            schema = pq.read_schema(file)
-            image, label = _image_and_label(schema, file)
-            soft = [TARGET] if TARGET in schema.names else []
-            table = pq.read_table(file, columns=[image, label, *soft])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"cannot read {str(file)!r}: {one_line(error)}") from None
-        if table[label].null_count:
-            raise InputError(f"column {label!r} of {str(file)!r} has missing labels")
-        names = names or _feature_names(schema, label)
-        labels += table[label].to_pylist()
-        targets += table[TARGET].to_pylist() if soft else []
-        for row, cell in enumerate(table[image].to_pylist()):
-            cells.append((f"{file}, row {row}", (cell or {}).get("bytes") or b""))
-    images = decode(((name, io.BytesIO(data)) for name, data in cells), size, channels)
-    return ImageSet(images, torch.tensor(labels, dtype=torch.int64), _targets(targets, files[0])), names
+    with _readable(path):
+        file = pq.ParquetFile(path)
+        image, label = _image_and_label(file.schema_arrow, path)
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+        stored, expanded = (
+            sum(getattr(column, name) for column in columns)
+            for name in ("total_compressed_size", "total_uncompressed_size")
+        )
+        check_expansion(path, stored, expanded, MAX_EXPANDED)
+        return _Table(path, file, file.metadata.num_rows, image, label, TARGET in file.schema_arrow.names)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"cannot read {str(path)!r}: {one_line(error)}") from None
+
+
+def _integers(column: Any, table: _Table) -> np.ndarray:
+    if column.null_count:
+        raise InputError(f"column {table.label!r} of {str(table.path)!r} has missing labels")
+    try:
+        return np.array(column.to_pylist(), dtype=np.int64)
+    except OverflowError:
+        raise InputError(f"{str(table.path)!r}: labels are out of range") from None
 
 
 def _targets(rows: list[list[float]], file: Path) -> Tensor | None:
@@ -90,10 +168,10 @@ def _image_and_label(schema: Any, file: Path) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _feature_names(schema: Any, label: str) -> tuple[str, ...]:
+def _feature_names(table: _Table) -> tuple[str, ...]:
     """Class names from the metadata that Hugging Face datasets writes, where they are there."""
     try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        return tuple(features[label]["names"])
+        features = json.loads(table.file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+        return tuple(features[table.label]["names"])
     except (KeyError, TypeError, ValueError):
         return ()

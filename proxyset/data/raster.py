@@ -1,22 +1,22 @@
-"""One image, from a file, bytes or Pillow, to 8-bit pixels of the asked form. The only place where images are opened."""
+"""One image, of a file, bytes or Pillow, to 8-bit pixels of the asked form: the only place where images are opened."""
 
 import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from proxyset.data.choice import Background, OnError, Resize
+from proxyset.data.choice import Background
 from proxyset.data.deep import is_deep, to_8_bits
+from proxyset.data.form import SQUARED, Decoding, centre_square, fitted
 from proxyset.data.unreadable import Unreadable
 from proxyset.errors import one_line
-from proxyset.progress import Progress
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no other: Pillow would start Ghostscript for EPS
 MAX_PIXELS = 50_000_000
@@ -32,28 +32,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SQUARED = {"crop": "cropped to squares", "fit": "padded to squares", "stretch": "stretched to squares"}
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How images are decoded.
-
-    Attributes:
-        size, channels: bring every image to this size and channel count; None keeps what is there.
-        resize: how images that are not square reach the size.
-        background: what shows through transparent pixels, and what images are padded with.
-        on_error: whether an unreadable image stops the work or is left out.
-        progress, title: who is told how far it is (see `proxyset.progress.shown`), and what the work is called.
-    """
-
-    size: int | None = None
-    channels: int | None = None
-    resize: Resize = "crop"
-    background: Background = "white"
-    on_error: OnError = "stop"
-    progress: Progress | bool | None = field(default=False, compare=False)
-    title: str = "reading"
 
 
 @dataclass(frozen=True)
@@ -77,7 +55,7 @@ def read_image(source: Source, form: Decoding) -> Raster:
             image = image.convert("L" if form.channels == 1 else "RGB")
         if form.size is not None and image.size != (form.size, form.size):
             if image.width != image.height:
-                done.append(_SQUARED[form.resize])
+                done.append(SQUARED[form.resize])
             done.append(f"resized to {form.size}×{form.size}")
             image = _to_size(image, form.size, form)
         return Raster(np.array(image), tuple(done))
@@ -184,23 +162,8 @@ def _to_size(image: Image.Image, size: int, form: Decoding) -> Image.Image:
         return image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
     across, down = fitted(width, height, size)  # first smaller, then padded: a strip of pixels has a huge square
     base = Image.new(image.mode, (size, size), form.background)
-    base.paste(
-        image.resize((across, down), Image.Resampling.BILINEAR), ((size - across) // 2, (size - down) // 2)
-    )
+    base.paste(image.resize((across, down), Image.Resampling.BILINEAR), ((size - across) // 2, (size - down) // 2))
     return base
-
-
-def centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    """The largest square in the middle of an image: left, upper, right, lower."""
-    side = min(width, height)
-    left, upper = (width - side) // 2, (height - side) // 2
-    return left, upper, left + side, upper + side
-
-
-def fitted(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height of an image whose longer side is brought to `size`."""
-    longer = max(width, height)
-    return max(1, round(width * size / longer)), max(1, round(height * size / longer))
 
 
 def _orientation(stored: Image.Image) -> int:

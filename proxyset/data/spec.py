@@ -6,7 +6,6 @@ from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from proxyset.data.images import ImageSet
 from proxyset.data.picture import as_html, sheet
@@ -57,12 +56,23 @@ class Dataset:
     Attributes:
         source: the arguments that load it again (see `load`); empty for one made in Python. The provenance of a proxy
             set records them.
+        notes: what was done to how many images when they were read, such as "640 cropped to squares".
+        left_out: each image that could not be read, and why (`on_error="skip"`).
     """
 
     train: ImageSet
     test: ImageSet
     spec: DatasetSpec
     source: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def reading(self) -> str:
+        """What was done to its images when they were read, in a line; empty where nothing was."""
+        if not self.notes:
+            return ""
+        return f"{self.spec.name}: {len(self.train) + len(self.test)} images, {', '.join(self.notes)}"
 
     @cached_property
     def sha256(self) -> str:
@@ -100,22 +110,6 @@ def to_pixels(images: Tensor, spec: DatasetSpec) -> Tensor:
 def _per_channel(spec: DatasetSpec, device: torch.device) -> tuple[Tensor, Tensor]:
     mean, std = torch.tensor([spec.mean, spec.std], device=device).view(2, 1, -1, 1, 1)
     return mean, std
-
-
-def convert(images: Tensor, *, size: int, channels: int) -> Tensor:
-    """uint8 images brought to a size (bilinear, antialiased) and a channel count (ITU-R 601 luma, or repeated grey)."""
-    if images.shape[1] == 3 and channels == 1:
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        images = torch.cat([(part * weights).sum(1, keepdim=True).round().byte() for part in images.split(4096)])
-    elif images.shape[1] == 1 and channels == 3:
-        images = images.expand(-1, 3, -1, -1).contiguous()
-    if images.shape[-2:] != (size, size):
-        parts = [
-            F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
-            for part in images.split(4096)
-        ]
-        images = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
-    return images
 
 
 def measure(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

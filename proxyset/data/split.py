@@ -1,9 +1,34 @@
-"""What a reader gives: the splits that a source holds."""
+"""What a reader gives: the splits that a source holds, and what was done to their images."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from proxyset.data.images import ImageSet
 from proxyset.errors import InputError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was done while images were read.
+
+    Attributes:
+        done: how many images something was done to, by what it was, in words that follow a number.
+        left_out: the name of each image that could not be read, and why.
+        notes: what else to say, such as a folder that plays no part.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: "Reading") -> "Reading":
+        return Reading(self.done + other.done, self.left_out + other.left_out, self.notes + other.notes)
+
+    def phrases(self) -> tuple[str, ...]:
+        """All of it, in short; empty where nothing was done."""
+        counts = [f"{count} {what}" for what, count in self.done.items() if count]
+        lost = [f"{len(self.left_out)} left out as unreadable"] if self.left_out else []
+        return (*counts, *lost, *self.notes)
 
 
 @dataclass(frozen=True)
@@ -18,6 +43,7 @@ class Split:
     test: ImageSet | None
     class_names: tuple[str, ...]
     whole: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 def numbered(train: ImageSet, where: str) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.data.picture import tile
+from proxyset.data.picture import MADE_BY, tile
 from proxyset.data.spec import to_pixels
 from proxyset.files import write_atomic
+from proxyset.parsing import figure_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,28 +33,29 @@ def save_preview(proxy: ProxySet, path: Path) -> None:
     axes = figure.add_axes((0, 0, 1, 1))  # the grid fills the figure, pixel by pixel; labels extend it when saved
     axes.imshow(tiles.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     centres = [number * step + step / 2 - 1 for number in range(spec.classes)]
-    slanted = max(map(len, spec.class_names)) > MAX_UPRIGHT
+    names = [figure_name(name) for name in spec.class_names]
+    slanted = max(map(len, names)) > MAX_UPRIGHT
     if across:
-        axes.set_xticks(centres, spec.class_names)
+        axes.set_xticks(centres, names)
         if slanted:
             for text in axes.get_xticklabels():
                 text.set(rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks([])
     else:
-        axes.set_yticks(centres, spec.class_names)
+        axes.set_yticks(centres, names)
         axes.set_xticks([])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     soft = " · soft targets" if proxy.data.targets is not None else ""
-    method = proxy.provenance.get("method", "proxy set")
-    axes.set_title(f"{spec.name} · {method} · {proxy.ipc} per class{soft}", loc="left")
+    title = " · ".join(figure_name(words) for words in (spec.name, str(proxy.provenance.get("method", "proxy set"))))
+    axes.set_title(f"{title} · {proxy.ipc} per class{soft}", loc="left")
     write_figure(figure, path)
 
 
 def write_figure(figure: "Figure", path: Path) -> Path:
     """Write a figure as PNG, with what extends beyond its edges; returns the path."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1)
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1, metadata=MADE_BY)
     write_atomic(path, buffer.getvalue())
     return path

@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.parsing import clean_name
 from proxyset.progress import duration
 from proxyset.train.evaluate import Score
+
+MOST_LETTERS = 10_000  # of one cell
 
 
 def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
@@ -17,14 +21,14 @@ def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
     table = Table(title="test accuracy %, mean ± std over networks (n)")
     table.add_column("training set")
     for net in nets:
-        table.add_column(net, justify="right")
+        table.add_column(_text(net), justify="right")
     table.add_column("time", justify="right")
     names = list(dict.fromkeys(row["name"] for row in rows))
     files = list(dict.fromkeys(row["name"] for row in rows if row["file"]))
     for name in names:
         scores = [row for row in rows if row["name"] == name]
         cells = (_cell(row["accuracies"]) for row in scores)
-        table.add_row(name, *cells, duration(sum(row["seconds"] for row in scores)))
+        table.add_row(_text(name), *cells, duration(sum(row["seconds"] for row in scores)))
     if len(files) > 1:
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
         table.add_row(f"all {len(files)} sets", *(_cell(accuracies) for accuracies in pooled), "")
@@ -33,6 +37,11 @@ def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
 
 def _cell(accuracies: Sequence[float]) -> str:
     return f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} ({len(accuracies)})"
+
+
+def _text(words: str, longest: int = 80) -> Text:
+    """Words of other people: no control characters, and no markup ("[red]")."""
+    return Text(clean_name(words, longest=longest))
 
 
 def print_provenance(proxy: ProxySet) -> None:
@@ -44,14 +53,15 @@ def print_provenance(proxy: ProxySet) -> None:
         certain = proxy.data.targets.max(1).values.mean().item()
         agree = (proxy.data.targets.argmax(1) == proxy.data.labels).float().mean().item()
         table.add_row("soft targets", f"highest {certain:.2f} on average; {agree:.0%} have it at the image's class")
-    table.add_row("classes", ", ".join(spec.class_names))
+    table.add_row("classes", _text(", ".join(clean_name(name) for name in spec.class_names), MOST_LETTERS))
     for name, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {item}" for key, item in value.items())
         if name != "scores":
-            table.add_row(name, str(value))
+            table.add_row(_text(name), _text(str(value), MOST_LETTERS))
     for result in facts.get("scores", []):
         epochs = result["protocol"]["epochs"]
         score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
-        table.add_row("score", f"{score.net}, {epochs} epochs: {_cell(score.accuracies)}, {duration(score.seconds)}")
+        facts_of_score = f"{epochs} epochs: {_cell(score.accuracies)}, {duration(score.seconds)}"
+        table.add_row("score", _text(f"{clean_name(score.net)}, {facts_of_score}", MOST_LETTERS))
     Console().print(table)

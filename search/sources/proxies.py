@@ -1,26 +1,30 @@
 """From what a user names as proxies to proxy sets: files, objects, and sets that are built if they do not exist yet."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.artefact.store import load_or_build, store_path
+from proxyset.artefact.store import is_same, load_or_build, store_path
+from proxyset.cli.advice import advice
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, nearest
-from proxyset.files import check_writable
 from proxyset.methods.base import Method
 from proxyset.methods.registry import METHODS, get_method
+from proxyset.nets.build import check_net
+from proxyset.parsing import clean_name
 from proxyset.progress import Progress, duration
+from proxyset.settings import short
+from search.advice import cheaper_sets
 from search.settings import RankingSettings
 from search.sources.trained import AGAIN, EARLY, TEST, TRAIN, TRUTH
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
-RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, "params", "jacobian")
+RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, "params", "jacobian", "sha256")
 
 ProxyLike = str | Path | Method | ProxySet
 Proxies = Sequence[ProxyLike] | Mapping[str, ProxyLike]
@@ -40,7 +44,7 @@ class PlannedProxy:
         name: as in the tables.
         path: where it lies, or will lie (None: it is only in memory).
         wanted: what to build where the file is absent (None: a user's set).
-        given: the set, where it was given as an object.
+        given: the set, where it was given as an object or a file, or is already built.
     """
 
     name: str
@@ -50,7 +54,7 @@ class PlannedProxy:
 
     @property
     def missing(self) -> bool:
-        return self.path is not None and not self.path.exists()
+        return self.given is None
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,14 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
     """What `proxies` means, in order.
 
     Raises:
-        InputError: nothing is named, or something unknown or twice; settings that no method can work with; a missing
-            set where `settings.build` is off.
+        InputError: nothing is named, or something unknown or twice; settings that no method can work with; a set that
+            is damaged or of other data; a missing set where `settings.build` is off.
     """
+    if settings.condense_net is not None:
+        try:
+            check_net(settings.condense_net, **dataset.spec.shape)
+        except InputError as error:
+            raise InputError(f"`condense_net`: {error}") from None
     named = list(proxies.items()) if isinstance(proxies, Mapping) else [("", proxy) for proxy in proxies]
     words = [proxy for _, proxy in named if proxy in (EARLY, TRUTH)]
     planned = [_plan(name, proxy, dataset, settings, session) for name, proxy in named if proxy not in (EARLY, TRUTH)]
@@ -89,19 +98,44 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
 
 def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
     if isinstance(proxy, ProxySet):
-        plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=proxy)
+        plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=_of(dataset, proxy, "given"))
     elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
         if not Path(proxy).is_file():
             raise InputError(f"no proxy set at {str(proxy)!r}: no such file")
-        plan = PlannedProxy(name or Path(proxy).stem, Path(proxy))
+        file = Path(proxy)
+        plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file))
     else:
         method = _method(proxy, settings) if isinstance(proxy, str) else proxy
         wanted = ProxySpec(dataset, method, settings.ipc, settings.seed)
         method.check(wanted.problem)
-        plan = PlannedProxy(name or method.name, store_path(wanted, session, STORE), wanted)
+        path = store_path(wanted, session, STORE)
+        plan = PlannedProxy(name or method.name, path, wanted, _built(path, wanted, session))
     if plan.name in RESERVED:
         raise InputError(f"a proxy cannot be called {plan.name!r}, which has a meaning here: give it another name")
+    if not plan.name.strip() or clean_name(plan.name) != plan.name:
+        raise InputError(f"a proxy's name is one line of at most 80 characters, got {short(plan.name)}")
     return plan
+
+
+def _of(dataset: Dataset, proxy: ProxySet, where: ProxyLike) -> ProxySet:
+    """The set, which must be made from this dataset."""
+    source = proxy.provenance.get("dataset", {})
+    if source.get("sha256") != dataset.sha256:
+        raise InputError(
+            f"the proxy set {str(where)!r} was made from other data than {dataset.spec.name} "
+            f"(`dataset={source.get('source')}`, `size={source.get('size')}`)"
+        )
+    return proxy
+
+
+def _built(path: Path, wanted: ProxySpec, session: Session) -> ProxySet | None:
+    """The set that an earlier search built, or None."""
+    if not path.exists():
+        return None
+    proxy = ProxySet.load(path)
+    if not is_same(proxy, wanted, session):
+        raise InputError(f"{str(path)!r} is another proxy set than its name says: move it away")
+    return proxy
 
 
 def _method(name: str, settings: RankingSettings) -> Method:
@@ -140,36 +174,33 @@ def _build_command(plan: PlannedProxy) -> str:
     return shlex.join([*words, "--out", str(plan.path)])
 
 
-def announce(plans: Sequence[PlannedProxy], session: Session, say: Callable[[str], None]) -> None:
-    """Say what will be built, and how long it should take.
+def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
+    """What will be built and how long it should take, in lines; with advice, where that is long.
 
     Raises:
         InputError: it needs more memory than the limit allows.
     """
+    lines, seconds = [], 0.0
     for plan in plans:
         if plan.missing and plan.wanted is not None:
             wanted, engine = plan.wanted, plan.wanted.engine(session)
             estimate = wanted.method.estimate(wanted.problem, session, engine)
             engine.check_memory(estimate)
             time = f", estimated: {duration(estimate.seconds)}" if estimate.seconds >= 1 else ""
-            say(f"to build first: {plan.name}, {wanted.ipc} images per class, as {plan.path}{time}")
+            lines.append(f"to build first: {plan.name}, {wanted.ipc} images per class, as {plan.path}{time}")
+            seconds += estimate.seconds
+    shorter = advice(seconds, cheaper_sets([plan.wanted.method for plan in plans if plan.missing and plan.wanted]))
+    return [*lines, *([shorter] if shorter else [])]
 
 
-def obtain(plan: PlannedProxy, dataset: Dataset, session: Session, progress: Progress) -> ProxySet:
+def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:
     """The proxy set of a plan, built now if it is missing; an interrupted build goes on where it stopped.
 
     Raises:
-        InputError: it was made from other data, or is damaged.
-        RunError: building failed.
+        InputError, RunError: as `build_file`.
     """
-    if plan.wanted is not None and plan.path is not None:
-        check_writable(plan.path.parent)
-        return load_or_build(plan.wanted, plan.path, session=session, progress=progress)
-    proxy = plan.given if plan.given is not None else ProxySet.load(Path(str(plan.path)))
-    source = proxy.provenance.get("dataset", {})
-    if source.get("sha256") != dataset.sha256:
-        raise InputError(
-            f"the proxy set {str(plan.path or plan.name)!r} was made from other data than {dataset.spec.name} "
-            f"(`dataset={source.get('source')}`, `size={source.get('size')}`)"
-        )
-    return proxy
+    if plan.given is not None:
+        return plan.given
+    assert plan.wanted is not None
+    assert plan.path is not None
+    return load_or_build(plan.wanted, plan.path, session=session, progress=progress)

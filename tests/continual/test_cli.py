@@ -14,6 +14,7 @@ import pytest
 
 from continual.cli import CompareCommand, ReportCommand, RunCommand, main
 from proxyset.cli.options import Command, flags
+from proxyset.folders import MARKER
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--net", "convnet-w4-d1", "--epochs", "2", "--balance-epochs", "2", "--ipc", "2")
@@ -50,7 +51,7 @@ def test_a_run_writes_its_results_and_reports_them(workplace: Path, capsys: pyte
     assert "estimated: " in captured.err
     assert "after T2" in captured.out
     files = {path.name for path in (workplace / "out").iterdir()}
-    assert files == {"results.json", "results.csv", "matrix.png", "memory.png", "state.safetensors"}
+    assert files == {MARKER, "results.json", "results.csv", "matrix.png", "memory.png", "state.safetensors"}
     results = json.loads((workplace / "out" / "results.json").read_text())
     assert results["memory_settings"]["iterations"] == 2
     assert results["kd"] is True
@@ -61,7 +62,9 @@ def test_a_run_writes_its_results_and_reports_them(workplace: Path, capsys: pyte
 def test_json_is_the_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--memory", "random", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads((workplace / "out" / "results.json").read_text())
+    stored = json.loads((workplace / "out" / "results.json").read_text())
+    assert len(stored.pop("sha256")) == 16
+    assert printed == stored
     assert call("report", "out", "--json") == 0
     assert json.loads(capsys.readouterr().out) == [printed]
 
@@ -80,7 +83,7 @@ def test_compare_and_its_report(workplace: Path, capsys: pytest.CaptureFixture[s
     assert call(*argv, "--out", "grid") == 0
     assert {path.name for path in (workplace / "grid").iterdir()} == {
         *("none-seed0", "none-kd-seed0", "random-seed0", "random-kd-seed0"),
-        *("summary.json", "results.csv", "curves.png"),
+        *(MARKER, "summary.json", "results.csv", "curves.png"),
     }
     capsys.readouterr()
     assert call(*argv, "--out", "grid") == 2
@@ -197,7 +200,7 @@ def test_a_mistake_is_one_line_before_any_training(
 def test_a_folder_that_cannot_be_written_or_holds_no_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workplace / "file").touch()
     assert run("--memory", "random", out="file") == 2
-    assert "choose another --out" in capsys.readouterr().err
+    assert "--out names a folder" in capsys.readouterr().err
     assert call("report", "nowhere") == 2
     assert "no results in 'nowhere'" in capsys.readouterr().err
 

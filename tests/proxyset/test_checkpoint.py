@@ -1,62 +1,14 @@
-"""Atomic files and the checkpoint: whole or absent, refused where they do not belong, in step with the work."""
+"""The state of long work: bit for bit, refused where it does not belong, in step with the work."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from proxyset import checkpoint as module
-from proxyset.checkpoint import Checkpoint, check_writable, write_atomic
-from proxyset.settings import InputError
-
-
-def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "folder" / "file"
-    write_atomic(path, b"one")
-    write_atomic(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["file"]
-    mask = os.umask(0)
-    os.umask(mask)
-    assert path.stat().st_mode & 0o777 == 0o666 & ~mask  # not the 0600 of a temporary file
-
-
-@pytest.mark.parametrize("breaks", ["fsync", "replace"])
-def test_a_failure_while_writing_keeps_the_old_file(
-    breaks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomic(path, b"old")
-
-    def fail(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module.os, breaks, fail)
-    with pytest.raises(InputError, match="No space left"):
-        write_atomic(path, b"new")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_the_data_is_on_disk_before_the_name_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-    for name in ("fsync", "replace"):
-        work = getattr(os, name)
-        monkeypatch.setattr(module.os, name, lambda *a, name=name, work=work: (order.append(name), work(*a))[1])
-    write_atomic(tmp_path / "file", b"data")
-    assert order == ["fsync", "replace"]
-
-
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """Below a regular file, which stops the superuser too."""
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match="cannot write"):
-            check_writable(folder)
-        with pytest.raises(InputError, match="cannot write"):
-            write_atomic(folder / "result", b"")
+from proxyset.checkpoint import Checkpoint, read_step
+from proxyset.errors import InputError
 
 
 def test_state_comes_back_bit_for_bit(tmp_path: Path, generator: torch.Generator) -> None:
@@ -134,7 +86,7 @@ def test_seconds_add_up_over_processes(tmp_path: Path, monkeypatch: pytest.Monke
 def test_other_work_is_refused_by_name_of_what_differs(tmp_path: Path) -> None:
     first = Checkpoint(tmp_path / "state", 1, {"seed": 0, "settings": {"lr": 0.1}, "ipc": 1})
     first.offer({"x": torch.zeros(1)})
-    with pytest.raises(InputError, match=r"different: seed, settings.*--force starts over"):
+    with pytest.raises(InputError, match=r"different: seed, settings.*`force=True` starts over"):
         Checkpoint(tmp_path / "state", 1, {"seed": 1, "settings": {"lr": 0.2}, "ipc": 1}).restore()
 
 
@@ -144,7 +96,7 @@ def test_a_truncated_or_foreign_checkpoint_is_refused(keep: int, tmp_path: Path)
     checkpoint = Checkpoint(path, 1, {})
     checkpoint.offer({"x": torch.zeros(100)})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"cannot read the checkpoint .*--force starts over"):
+    with pytest.raises(InputError, match=r"cannot read the checkpoint .*`force=True` starts over"):
         Checkpoint(path, 1, {}).restore()
     path.write_text("not a checkpoint")
     with pytest.raises(InputError, match="cannot read the checkpoint"):
@@ -155,3 +107,45 @@ def test_nothing_to_restore_and_nothing_to_remove(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "state", 1, {})
     assert checkpoint.restore() is None
     checkpoint.remove()
+
+
+def test_how_far_it_came_can_be_read_alone(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "state", 2, {"seed": 1})
+    for _ in range(3):
+        checkpoint.offer({"x": torch.zeros(1)})
+    assert read_step(tmp_path / "state") == 2
+    assert read_step(tmp_path / "nothing") == 0
+    (tmp_path / "state").write_text("no checkpoint")
+    assert read_step(tmp_path / "state") == 0
+
+
+def test_removing_it_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "a[1].state", 1, {})
+    checkpoint.offer({"x": torch.zeros(1)})
+    (tmp_path / ".a[1].state.xyz.part").write_bytes(b"half")
+    (tmp_path / "other.state").write_bytes(b"kept")
+    checkpoint.remove()
+    assert [file.name for file in tmp_path.iterdir()] == ["other.state"]
+
+
+@pytest.fixture
+def more_threads() -> Iterator[int]:
+    """One thread more than before, from now on; put back at the end."""
+    before = torch.get_num_threads()
+    yield before + 1
+    torch.set_num_threads(before)
+
+
+def test_another_number_of_threads_is_said_in_one_line(
+    more_threads: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Results depend on it; the work goes on all the same."""
+    Checkpoint(tmp_path / "state", 1, {}).offer({"x": torch.zeros(1)})
+    assert Checkpoint(tmp_path / "state", 1, {}).restore() is not None
+    assert not caplog.messages
+    torch.set_num_threads(more_threads)
+    assert Checkpoint(tmp_path / "state", 1, {}).restore() is not None
+    (message,) = caplog.messages
+    assert f"this process has {more_threads}" in message
+    assert f"OMP_NUM_THREADS={more_threads - 1}" in message
+    assert "\n" not in message

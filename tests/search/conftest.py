@@ -1,6 +1,6 @@
-"""What the search's tests share: a small context of trials, and one local Ray for all that need one."""
+"""What the search's tests share: a small context of trials."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from proxyset.compute.ray_environment import prepare_ray
 from proxyset.data.spec import Dataset
 from proxyset.nets.arch import Arch
 from search.settings import RankingSettings
@@ -50,26 +49,19 @@ def make_context(dataset: Dataset, candidates: tuple[Candidate, ...] = (), **set
     )
 
 
-@pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """One Ray for the session; `run_trials` uses the one that runs in its process."""
-    prepare_ray()
-    import ray
-
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-    yield
-    ray.shutdown()
-
-
 @pytest.fixture
 def images(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small dataset as a file, in a working folder of its own."""
-    dataset = make_dataset(counts=12)
+    monkeypatch.chdir(tmp_path)
+    return save_images(make_dataset(counts=12), tmp_path / "tiny.npz").relative_to(tmp_path)
+
+
+def save_images(dataset: Dataset, path: Path) -> Path:
+    """A dataset as an npz file."""
     arrays = {"x_train": dataset.train.images, "y_train": dataset.train.labels}
     arrays |= {"x_test": dataset.test.images, "y_test": dataset.test.labels}
-    monkeypatch.chdir(tmp_path)
-    np.savez(tmp_path / "tiny.npz", allow_pickle=False, **{name: value.numpy() for name, value in arrays.items()})
-    return Path("tiny.npz")
+    np.savez(path, allow_pickle=False, **{name: value.numpy() for name, value in arrays.items()})
+    return path
 
 
 SMALL = "--where width<=32,depth<=2 --sample 4 --ipc 2 --epochs 2 --whole-epochs 1 --iterations 1 --condense-net mlp"

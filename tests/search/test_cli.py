@@ -13,6 +13,8 @@ import pytest
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.cli.options import compose, flatten
 from proxyset.compute.session import Session
+from proxyset.folders import MARKER
+from proxyset.parsing import checksummed, read_rows
 from proxyset.settings import Compute
 from search.cli import main
 from search.commands import RunSettings, resolve
@@ -170,30 +172,35 @@ def test_a_run_of_an_older_version_is_reported_but_not_gone_on_with(
     assert run(images, "--proxy", "random") == 0
     summary = json.loads((RUN / "summary.json").read_text())
     config = json.loads((RUN / "config.json").read_text())
-    for name in ("optimiser", "schedule", "loss"):
+    for name in ("optimiser", "schedule", "loss", "sha256"):
         del config[name]
     (RUN / "config.json").write_text(json.dumps(config))
     sources = json.loads((RUN / "sources.json").read_text())
     kinds = {"random": "proxy", "params": "params", "jacobian": "jacobian", "whole": "whole"}
+    del sources["sha256"]
     for name, facts in sources.items():
         del facts["free"]
         facts["kind"] = kinds[name]
     (RUN / "sources.json").write_text(json.dumps(sources))
     rows = [json.loads(line) for line in (RUN / ROWS).read_text().splitlines()]
     for row in rows:
-        del row["threads"]
+        del row["threads"], row["sha256"]
+    plan = json.loads((RUN / "plan.json").read_text())
+    del plan["sha256"]
+    (RUN / "plan.json").write_text(json.dumps(plan))
+    (RUN / MARKER).unlink()
     (RUN / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert search("report", str(RUN)) == 0
     assert json.loads((RUN / "summary.json").read_text())["sources"] == summary["sources"]
     capsys.readouterr()
     assert search("run", "--resume", str(RUN), "--workers", "0") == 2
-    assert "version 0.1" in capsys.readouterr().err
+    assert "older version" in capsys.readouterr().err
 
 
 def test_another_number_of_threads_is_said_when_a_run_goes_on(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(images, "--proxy", "random") == 0
-    rows = [json.loads(line) | {"threads": 7} for line in (RUN / ROWS).read_text().splitlines()]
-    (RUN / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    rows = [row | {"threads": 7} for row in read_rows(RUN / ROWS)]
+    (RUN / ROWS).write_text("".join(checksummed(row) + "\n" for row in rows[:-1]))
     capsys.readouterr()
     assert search("run", "--resume", str(RUN), "--workers", "0") == 0
     assert "7 threads before" in capsys.readouterr().err

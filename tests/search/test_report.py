@@ -10,7 +10,7 @@ import pytest
 
 from proxyset.errors import InputError, RunError
 from search.cli import report
-from search.folder import PLAN, SOURCES, RunFolder
+from search.folder import SOURCES, RunFolder
 from search.scores import mean_scores
 from search.space import CHOICES, space_720
 from search.tables import lead_in_words
@@ -20,7 +20,7 @@ ARCHS = {candidate.name: candidate.arch for candidate in space_720("width<=32")}
 
 
 def row(source: str, name: str, score: float | None, repeat: int = 0, error: str | None = None) -> dict[str, object]:
-    free = source in ("params", "jacobian")
+    free = source in ("params", "jacobian", "synflow")
     choices = {choice: getattr(ARCHS[name], choice) for choice in CHOICES}
     facts = {"source": source, "name": name, "repeat": repeat, "seed": 0, "parameters": 10, "score": score}
     return facts | choices | {"accuracy": None if free else score, "seconds": 1.0, "error": error}
@@ -28,8 +28,7 @@ def row(source: str, name: str, score: float | None, repeat: int = 0, error: str
 
 def make_run(path: Path, rows: list[dict[str, object]], **settings: object) -> RunFolder:
     folder = RunFolder(path)
-    folder.begin({"seed": 0, "repeats": 1, "promote": 0} | settings, ())
-    folder.write(PLAN, {"data": "x", "names": NAMES})
+    folder.begin({"seed": 0, "repeats": 1, "promote": 0} | settings, {"data": "x", "names": NAMES})
     sources = dict.fromkeys([str(r["source"]) for r in rows])
     folder.write(
         SOURCES, {name: {"images": 100, "seconds": 2.0} for name in [*(s for s in sources if s != "whole"), "whole"]}
@@ -45,14 +44,14 @@ def full_run(path: Path, **settings: object) -> RunFolder:
     rows = [row("dsa", name, float(t), r) for r in range(2) for name, t in zip(NAMES, truth, strict=True)]
     rows += [row("params", name, 10.0) for name in NAMES]
     rows += [row("whole", name, float(t), r) for r in range(2) for name, t in zip(NAMES, truth, strict=True)]
-    noise = rng.normal(size=(2, len(NAMES)))
-    rows += [row("whole-again", n, float(truth[i] + noise[r, i]), r) for r in range(2) for i, n in enumerate(NAMES)]
+    again = 1 / (1 + np.exp(-truth - rng.normal(size=(2, len(NAMES)))))
+    rows += [row("whole-again", n, float(again[r, i]), r) for r in range(2) for i, n in enumerate(NAMES)]
     return make_run(path, rows, repeats=2, **settings)
 
 
 def test_report_writes_tables_summary_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = full_run(tmp_path / "run", promote=3)
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     out = capsys.readouterr().out
     assert "dsa" in out
     assert "noise ceiling" in out
@@ -75,10 +74,10 @@ def test_report_is_the_same_again_and_json_is_alone_on_stdout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = full_run(tmp_path / "run")
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     first = (folder.path / "summary.json").read_text()
     capsys.readouterr()
-    report(folder, tmp_path / "elsewhere", as_json=True)
+    report(folder.record(), tmp_path / "elsewhere", as_json=True)
     assert json.loads(capsys.readouterr().out) == json.loads(first)
     assert (tmp_path / "elsewhere" / "scatter.png").exists()
 
@@ -88,7 +87,7 @@ def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.Capt
     rows += [row("whole", name, i / 10) for i, name in enumerate(NAMES[:4])]
     rows += [row("whole", NAMES[4], None, error="Diverged: the logits are not finite")]
     folder = make_run(tmp_path / "run", rows)
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     assert "1 trials failed and are left out" in capsys.readouterr().out
     facts = json.loads((folder.path / "summary.json").read_text())["sources"]
     assert (facts["dsa"]["n"], facts["whole"]["failed"]) == (4, 1)
@@ -96,7 +95,7 @@ def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.Capt
 
 def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", [row("dsa", name, i / 10) for i, name in enumerate(NAMES[:5])])
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     summary = json.loads((folder.path / "summary.json").read_text())
     assert summary["truth"] == {"n": 0}
     assert "spearman" not in summary["sources"]["dsa"]
@@ -104,11 +103,11 @@ def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
 
 def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished trial"):
-        report(make_run(tmp_path / "empty", []), tmp_path, as_json=False)
+        report(make_run(tmp_path / "empty", []).record(), tmp_path, as_json=False)
     failed = [row("dsa", name, None, error="RuntimeError: no") for name in NAMES[:3]]
     folder = make_run(tmp_path / "failed", [*failed, row("params", NAMES[0], 3.0)])
     with pytest.raises(RunError, match="every training failed"):
-        report(folder, folder.path, as_json=False)
+        report(folder.record(), folder.path, as_json=False)
 
 
 def test_mean_scores_by_repeats_in_the_plans_order() -> None:
@@ -134,7 +133,7 @@ def test_a_lead_is_said_with_its_interval_and_what_it_means() -> None:
 
 def test_the_printed_report_says_each_lead_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = full_run(tmp_path / "run")
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     summary = json.loads((folder.path / "summary.json").read_text())
     assert [row["verdict"] for row in summary["leads"]] == ["unknown", "significant"]  # params are constant
     out = capsys.readouterr().out
@@ -149,7 +148,7 @@ def test_which_sources_train_nothing_is_kept_with_the_run(tmp_path: Path, capsys
     folder = make_run(tmp_path / "run", rows)
     facts = folder.read(SOURCES)
     folder.write(SOURCES, facts | {"synflow": facts["synflow"] | {"free": True}})
-    report(folder, folder.path, as_json=False)
+    report(folder.record(), folder.path, as_json=False)
     summary = json.loads((folder.path / "summary.json").read_text())
     assert summary["sources"]["synflow"]["free"]
     assert not summary["sources"]["whole"]["free"]

@@ -32,8 +32,8 @@ def plan_one(proxy: str, dataset: Dataset, **settings: Any) -> PlannedProxy:
     return plan([proxy], dataset, **settings).proxies[0]
 
 
-def provide(planned: PlannedProxy, dataset: Dataset, progress: Progress = silent) -> ProxySet:
-    return obtain(planned, dataset, SESSION, progress)
+def provide(planned: PlannedProxy, progress: Progress = silent) -> ProxySet:
+    return obtain(planned, SESSION, progress)
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def dataset(images: Path) -> Dataset:
 def test_a_missing_set_is_built_once_and_used_again(dataset: Dataset) -> None:
     planned = plan_one("random", dataset)
     assert planned.missing
-    built = provide(planned, dataset)
+    built = provide(planned)
     assert len(built.data) == 6
     again = plan_one("random", dataset, build=False)
     assert again.path == planned.path
-    assert provide(again, dataset).data.sha256() == built.data.sha256()
+    assert provide(again).data.sha256() == built.data.sha256()
 
 
 def test_other_settings_are_another_set(dataset: Dataset) -> None:
@@ -82,7 +82,7 @@ def test_without_building_the_command_is_named_and_it_works(dataset: Dataset) ->
 def test_what_proxyset_build_made_under_its_own_name_is_used(dataset: Dataset) -> None:
     planned = plan_one("random", dataset)
     plain = Path("proxysets/tiny-random-ipc2-seed0.safetensors")
-    provide(planned, dataset).save(plain)
+    provide(planned).save(plain)
     assert plan_one("random", dataset).path == plain
     assert plan_one("random", dataset, seed=1).path != plain
 
@@ -90,14 +90,14 @@ def test_what_proxyset_build_made_under_its_own_name_is_used(dataset: Dataset) -
 def test_a_file_is_a_source_if_it_is_of_the_same_data(dataset: Dataset, tiny: Dataset) -> None:
     build(dataset, "random", 3, progress=False).save(Path("mine.safetensors"))
     planned = plan(["mine.safetensors", "early-stop", "whole"], dataset)
-    proxies = [provide(one, dataset) for one in planned.proxies]
+    proxies = [provide(one) for one in planned.proxies]
     sources = make_sources(planned, proxies, dataset, SETTINGS)
     assert list(sources) == ["mine", "early-stop", "params", "jacobian", "whole-again", "whole"]
     assert [source.free for source in sources.values()] == [False, False, True, True, False, False]
     assert (sources["mine"].images, sources["early-stop"].facts()["batch"]) == (9, 9)
     build(tiny, "random", 3, progress=False).save(Path("other.safetensors"))
     with pytest.raises(InputError, match="made from other data"):
-        provide(plan_one("other.safetensors", dataset), dataset)
+        provide(plan_one("other.safetensors", dataset))
 
 
 def test_objects_and_names_of_ones_own(dataset: Dataset) -> None:
@@ -108,11 +108,11 @@ def test_objects_and_names_of_ones_own(dataset: Dataset) -> None:
     assert [one.name for one in planned] == ["dsa-1", "mine"]
     assert planned[0].wanted is not None
     assert planned[0].wanted.method == method
-    assert provide(planned[1], dataset) is given
+    assert provide(planned[1]) is given
     assert [one.name for one in plan([method, given], dataset).proxies] == ["dsa", "random"]
     other = ProxySet(given.data, given.spec, given.provenance | {"dataset": {"sha256": "0"}})
     with pytest.raises(InputError, match="made from other data"):
-        provide(plan([other], dataset).proxies[0], dataset)
+        provide(plan([other], dataset).proxies[0])
 
 
 def test_a_method_of_ones_own_is_named_by_its_module(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_method_of_ones_own_is_named_by_its_module(dataset: Dataset, monkeypat
     monkeypatch.syspath_prepend(".")
     planned = plan_one("my_method:Mean", dataset)
     assert planned.name == "mean"
-    proxy = provide(planned, dataset)
+    proxy = provide(planned)
     assert proxy.data.targets is not None
     with pytest.raises(InputError, match="--method my_method:Mean"):
         plan(["my_method:Mean"], dataset, build=False, seed=1)
@@ -172,7 +172,7 @@ def test_an_impossible_set_is_refused_before_anything_is_built(dataset: Dataset)
 def test_building_goes_on_after_an_interrupt(dataset: Dataset) -> None:
     planned = plan_one("dc", dataset, iterations=4, ipc=1)
     assert planned.path is not None
-    whole = provide(planned, dataset).data.sha256()
+    whole = provide(planned).data.sha256()
     planned.path.unlink()
 
     def interrupt(done: float, total: int, loss: float | None = None) -> None:
@@ -180,16 +180,16 @@ def test_building_goes_on_after_an_interrupt(dataset: Dataset) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        provide(planned, dataset, interrupt)
+        provide(planned, interrupt)
     assert planned.path.with_suffix(".checkpoint").exists()
-    assert provide(planned, dataset).data.sha256() == whole
+    assert provide(planned).data.sha256() == whole
     assert ProxySet.load(planned.path).provenance["method"] == "dc"
 
 
 def test_what_a_trial_costs(dataset: Dataset) -> None:
     """Early stopping trains on as many images as a proxy does; the whole set on all of them, each epoch."""
     planned = plan(["random", "early-stop", "whole"], dataset)
-    sources = make_sources(planned, [provide(planned.proxies[0], dataset)], dataset, SETTINGS)
+    sources = make_sources(planned, [provide(planned.proxies[0])], dataset, SETTINGS)
     costs = {name: source.images_trained(SETTINGS) for name, source in sources.items()}
     whole = len(dataset.train)
     assert costs == {

@@ -1,145 +1,194 @@
-"""From a dataset and a method to a set with its provenance; what a person sees; pictures; small parts."""
+"""From a dataset and a method to a set with its provenance; stopped, resumed, started over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from proxyset import progress as module
-from proxyset.builder import build, identity
-from proxyset.checkpoint import Checkpoint
-from proxyset.data import Dataset, DatasetSpec, ImageSet
-from proxyset.engine import Engine, peak_memory, resolve_device
-from proxyset.methods import DC, Herding, Random
-from proxyset.plot import save_preview, tile
-from proxyset.progress import ProgressLine, duration, size
-from proxyset.proxy import ProxySet
-from proxyset.seeds import make_generator
-from proxyset.settings import InputError
+import proxyset
+from proxyset.artefact.build import ProxySpec, build, build_file, checkpoint_path
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.checkpoint import read_step
+from proxyset.compute.plan import Engine
+from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet, one_hot
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError, RunError
+from proxyset.methods.coreset import Herding, Random
+from proxyset.methods.dsa import DC, DSA
+from tests.proxyset.spy import spied
 
-CPU = torch.device("cpu")
+SMALL = DC(net="mlp", iterations=3, inner_steps=2, net_epochs=1)
+CPU = Session(device="cpu", compile="off")
 
 
 def test_a_checkpoint_does_not_change_the_bits(tiny: Dataset, tmp_path: Path) -> None:
-    method = DC(net="mlp", iterations=2)
-    plain = build(tiny, method, 2, seed=5)
-    kept = build(tiny, method, 2, seed=5, checkpoint=Checkpoint(tmp_path / "c", 1, {}))
+    plain = build(tiny, SMALL, 2, seed=5, session=CPU)
+    kept = build_file(ProxySpec(tiny, SMALL, 2, 5), tmp_path / "set.safetensors", session=CPU, every=1)
     assert torch.equal(plain.data.images, kept.data.images)
-    assert not torch.equal(plain.data.images, build(tiny, method, 2, seed=6).data.images)
+    assert not torch.equal(plain.data.images, build(tiny, SMALL, 2, seed=6, session=CPU).data.images)
     assert plain.spec == tiny.spec
     assert plain.provenance["seed"] == 5
 
 
 def test_identity_changes_with_all_that_changes_the_bits(tiny: Dataset, make_dataset: Callable[..., Dataset]) -> None:
-    base = identity(tiny, Herding(), 1, 0, Engine())
-    assert identity(tiny, Herding(), 1, 0, Engine()) == base
+    base = ProxySpec(tiny, Herding(), 1).identity(Engine())
+    assert ProxySpec(tiny, Herding(), 1).identity(Engine()) == base
     for other in (
-        identity(make_dataset(seed=1), Herding(), 1, 0, Engine()),
-        identity(tiny, Herding(epochs=3), 1, 0, Engine()),
-        identity(tiny, Random(), 1, 0, Engine()),
-        identity(tiny, Herding(), 2, 0, Engine()),
-        identity(tiny, Herding(), 1, 1, Engine()),
-        identity(tiny, Herding(), 1, 0, Engine(torch.device("cuda"))),
-        identity(tiny, Herding(), 1, 0, Engine(precision="bf16")),
-        identity(tiny, Herding(), 1, 0, Engine(compiled=True)),
+        ProxySpec(make_dataset(seed=1), Herding(), 1).identity(Engine()),
+        ProxySpec(tiny, Herding(epochs=3), 1).identity(Engine()),
+        ProxySpec(tiny, Random(), 1).identity(Engine()),
+        ProxySpec(tiny, Herding(), 2).identity(Engine()),
+        ProxySpec(tiny, Herding(), 1, seed=1).identity(Engine()),
+        ProxySpec(tiny, Herding(), 1).identity(Engine(torch.device("cuda"))),
+        ProxySpec(tiny, Herding(), 1).identity(Engine(precision="bf16")),
+        ProxySpec(tiny, Herding(), 1).identity(Engine(compiled=True)),
     ):
         assert other != base
 
 
-# Generators and devices.
-
-
-def test_streams_of_one_seed_are_independent_and_repeatable() -> None:
-    def stream(*arguments: int | str) -> list[float]:
-        return torch.rand(4, generator=make_generator(*arguments)).tolist()  # type: ignore[arg-type]
-
-    assert stream(0, "condense", "dsa") == stream(0, "condense", "dsa")
-    different = [stream(0, "condense", "dsa"), stream(1, "condense", "dsa"), stream(0, "evaluate", "dsa")]
-    different += [stream(0, "evaluate", 1), stream(0, "evaluate", 11), stream(0, "evaluate", 1, 1)]
-    assert len({tuple(numbers) for numbers in different}) == len(different)
-
-
-def test_devices() -> None:
-    assert resolve_device("cpu") == CPU
-    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    for name in ("gpu", "cuda:99", "meta"):
-        with pytest.raises(InputError, match=name):
-            resolve_device(name)
-    assert 2**20 < peak_memory(CPU) < 2**40
-
-
-# What a person sees.
-
-
-def test_durations_and_sizes_as_a_person_says_them() -> None:
-    assert [duration(seconds) for seconds in (0.4, 59.4, 60, 185, 3599, 7800)] == [
-        "0 s",
-        "59 s",
-        "1 min 00 s",
-        "3 min 05 s",
-        "59 min 59 s",
-        "2 h 10 min",
-    ]
-    assert [size(count) for count in (5 * 2**20, 3 * 2**29)] == ["5 MiB", "1.5 GiB"]
-
-
-def test_progress_off_a_terminal_is_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    line = ProgressLine("title")
-    for step in range(1, 101):
-        now[0] += 1
-        line(step, 100, 0.5)
-    line.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert 5 < len(lines) <= 12
-    assert lines[1] == "title  11/100  loss 0.5  1 min 29 s left"
-    assert lines[-1].startswith("title  100/100  loss 0.5")
-
-
-def test_progress_on_a_terminal_stays_on_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    line = ProgressLine("title")
-    line(1, 2, 1.5)
-    line(2, 2, 1.25)
-    line.close()
-    text = capsys.readouterr().err
-    assert text.count("\n") == 1
-    assert text.endswith("\n")
-    assert text.count("\r") == 2
-
-
-# Pictures.
-
-
-def test_tiles_show_every_class_in_its_row_or_column() -> None:
-    pixels = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 1, 8, 8).contiguous()  # 3 classes of 2
-    rows, columns = tile(pixels, 3), tile(pixels, 3, across=True)
-    assert rows.shape == (27, 18)
-    assert rows[::9, ::9].tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert columns[::9, ::9].tolist() == [[0, 2, 4], [1, 3, 5]]
-    assert (rows[8] == 255).all()  # a white line between
-    assert tile(pixels.expand(6, 3, 8, 8), 3).shape == (27, 18, 3)
-
-
-@pytest.mark.parametrize(("classes", "ipc", "channels"), [(2, 1, 1), (10, 10, 3), (100, 1, 3), (3, 60, 1)])
-def test_previews_open_as_pictures(classes: int, ipc: int, channels: int, tmp_path: Path) -> None:
-    spec = DatasetSpec(
-        "x", channels, 8, tuple(f"name {c}" for c in range(classes)), (0.5,) * channels, (0.5,) * channels
+def test_the_provenance_says_what_made_the_set(tiny: Dataset) -> None:
+    facts = build(tiny, DSA(net="mlp", iterations=1), 2, seed=4, session=CPU).provenance
+    assert facts["dataset"] == tiny.source | {"sha256": tiny.sha256, "images": 36}
+    assert (facts["method"], facts["ipc"], facts["seed"]) == ("dsa", 2, 4)
+    assert facts["settings"]["inner_steps"] == 2
+    assert (facts["device_type"], facts["device"], facts["precision"], facts["compile"]) == (
+        "cpu",
+        "cpu",
+        "fp32",
+        "off",
     )
-    images = torch.randn(classes * ipc, channels, 8, 8, generator=torch.Generator().manual_seed(0))
-    proxy = ProxySet(ImageSet(images, torch.arange(classes).repeat_interleave(ipc)), spec)
-    path = tmp_path / "preview.png"
-    save_preview(proxy, path)
-    with Image.open(path) as picture:
-        array = np.asarray(picture.convert("L"))
-    assert min(array.shape) > 50
-    assert max(array.shape) < 8000
-    assert array.std() > 10
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["versions"]["proxyset"] == proxyset.__version__
+    assert facts["seconds"] >= 0
+    assert facts["peak_memory_bytes"] > 2**20
+    assert facts["scores"] == []
+
+
+def test_a_method_is_named_or_given(tiny: Dataset) -> None:
+    by_name = build(tiny, "random", 2, seed=1, session=CPU)
+    assert by_name.data.sha256() == build(tiny, Random(), 2, seed=1, session=CPU).data.sha256()
+    with pytest.raises(InputError, match="did you mean 'random'"):
+        build(tiny, "rando", 2)
+    with pytest.raises(InputError, match="`ipc=10`"):
+        build(tiny, "random", 10, session=CPU)
+
+
+# In a file, whatever happens.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "set.safetensors"
+
+
+def stop_at(iterations: float) -> Callable[..., None]:
+    def progress(done: float, total: int, loss: float | None = None) -> None:
+        if done >= iterations:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def stopped(wanted: ProxySpec, path: Path, iterations: float = 1.5, **options: Any) -> None:
+    with pytest.raises(KeyboardInterrupt, match="3 steps are kept"):
+        build_file(wanted, path, session=CPU, progress=stop_at(iterations), **options)
+    assert not path.exists()
+    assert read_step(checkpoint_path(path)) == 3
+
+
+def test_an_interrupted_file_goes_on_and_leaves_nothing_beside_it(tiny: Dataset, path: Path) -> None:
+    wanted = ProxySpec(tiny, SMALL, 2)
+    stopped(wanted, path)
+    seen: list[float] = []
+    proxy = build_file(wanted, path, session=CPU, progress=lambda done, total, loss=None: seen.append(done))
+    assert seen == [2, 2.5, 3]  # iterations of two steps
+    assert proxy.data.sha256() == build(tiny, SMALL, 2, session=CPU).data.sha256()
+    assert ProxySet.load(path).data.sha256() == proxy.data.sha256()
+    assert [file.name for file in path.parent.iterdir()] == ["set.safetensors"]
+
+
+def test_other_work_is_refused_and_force_starts_over(tiny: Dataset, path: Path) -> None:
+    stopped(ProxySpec(tiny, SMALL, 2), path)
+    other = ProxySpec(tiny, SMALL, 2, seed=1)
+    with pytest.raises(InputError, match=r"other work \(different: seed\).*`force=True` starts over"):
+        build_file(other, path, session=CPU, progress=False)
+    seen: list[float] = []
+    build_file(other, path, session=CPU, force=True, progress=lambda done, total, loss=None: seen.append(done))
+    assert len(seen) == 6
+
+
+def test_a_state_is_written_every_so_many_iterations(tiny: Dataset, path: Path) -> None:
+    written: list[int] = []
+
+    def note(done: float, total: int, loss: float | None = None) -> None:
+        written.append(read_step(checkpoint_path(path)))
+
+    build_file(ProxySpec(tiny, SMALL, 2), path, session=CPU, progress=note, every=2)
+    assert written == [0, 0, 0, 4, 4, 4]  # two steps each
+
+
+def test_a_failure_says_where_the_last_good_state_is(tiny: Dataset, path: Path) -> None:
+    wanted = ProxySpec(tiny, DC(net="mlp", iterations=30, distance="mse", lr_img=1e25), 2)
+    with pytest.raises(RunError, match=r"the loss became") as raised:
+        build_file(wanted, path, session=CPU, progress=False)
+    assert (str(checkpoint_path(path)) in str(raised.value)) == checkpoint_path(path).exists()
+
+
+def test_the_training_set_is_hashed_once(tiny: Dataset, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+    digest = ImageSet.sha256
+    monkeypatch.setattr(ImageSet, "sha256", spied(digest, hashed, len))
+    for seed in range(2):
+        build_file(ProxySpec(tiny, SMALL, 2, seed), path, session=CPU, progress=False)
+    assert hashed.count(len(tiny.train)) == 1
+
+
+# Threads.
+
+
+@pytest.fixture
+def two_threads_after() -> Iterator[Callable[[], None]]:
+    """Gives what changes the number of threads; it is put back at the end."""
+    before = torch.get_num_threads()
+    yield lambda: torch.set_num_threads(before + 1)
+    torch.set_num_threads(before)
+
+
+def test_going_on_with_other_threads_is_said_once_and_works(
+    tiny: Dataset, path: Path, two_threads_after: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = ProxySpec(tiny, SMALL, 2)
+    stopped(wanted, path)
+    two_threads_after()
+    proxy = build_file(wanted, path, session=CPU, progress=False)
+    assert len(caplog.messages) == 1
+    assert "1 thread, this process has 2" in caplog.messages[0]
+    assert proxy.provenance["threads"] == 2
+    assert proxy.data.images.isfinite().all()
+
+
+def test_going_on_with_the_same_threads_says_nothing(
+    tiny: Dataset, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped(ProxySpec(tiny, SMALL, 2), path)
+    build_file(ProxySpec(tiny, SMALL, 2), path, session=CPU, progress=False)
+    assert not caplog.messages
+
+
+# Soft targets of the real images.
+
+
+def test_methods_that_go_by_labels_say_so_once(tiny: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    train = ImageSet(tiny.train.images, tiny.train.labels, one_hot(tiny.train.labels, 3))
+    soft, session = Dataset(train, tiny.test, tiny.spec), Session(device="cpu", compile="off")
+    for _ in range(2):
+        by_label = build(soft, SMALL, 2, session=session)
+    assert len(caplog.messages) == 1
+    assert "dc goes by labels" in caplog.messages[0]
+    assert by_label.data.sha256() == build(tiny, SMALL, 2, session=session).data.sha256()
+    assert build(soft, Random(), 2, session=session).data.targets is not None
+    assert len(caplog.messages) == 1

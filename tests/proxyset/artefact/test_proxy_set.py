@@ -1,6 +1,8 @@
 """The artefact: exact round trip, and every damaged, tampered or foreign file refused in one line."""
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,20 @@ import pytest
 import safetensors.torch
 import torch
 
-from proxyset.data import Dataset, DatasetSpec, ImageSet
-from proxyset.proxy import FORMAT, ProxyDataset, ProxySet
-from proxyset.settings import InputError
+from proxyset.artefact.proxy_set import FORMAT, ProxyDataset, ProxySet
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import DatasetSpec
+from proxyset.errors import InputError
+
+# A file of format 1, as version 0.1 wrote it, compressed: two images of 1×8×8.
+FORMAT_1 = zlib.decompress(
+    base64.b64decode(
+        "eNrtUFtOwzAQbG8S7beFHBO7Tj8oX0icoYmijWPTSHkpjhClitSTwVU4CrZTVBA3QFiK45nZsWf3Y70K6wRF0eoJK5ywKGB7gmHsX45WT7CFUwam"
+        "H1ucMthGMYkysINWHjilw1b7YwZ9U2XgVXXArtONvZbXr6FGBrVBawtvCwX7DHCxlRnk/t9q7IJCb3gg7FRdMFsI09SDZww2Vs+ecWmfdYed0pdY"
+        "rplDXy3BRuyqvl0eqQd1jaV1qKABqH68JMrnGQjYAzIuXPtxGnNGK6aESCinlMsKtcFNkqLkCRphRMI2aBRTmHKJumQSKZap2lCpNIWZQIOlG4if"
+        "azUdB+1ufRTJ8ohHe5YTCLPvjXFDd5V7SmKRO2vd4pP+YX24Zd+tJCaSyN8XxIJwJl0zURStLmv9dVjdv7vNfee3BZ/v3LZz/O5f+/vaJyYp4rw="
+    )
+)
 
 
 @pytest.fixture
@@ -20,6 +33,13 @@ def proxy() -> ProxySet:
     spec = DatasetSpec("tiny", 1, 8, ("naïve", "b/c"), (0.1307,), (0.3081,), False)
     provenance = {"method": "dsa", "settings": {"lr": 0.1, "net": None}, "seed": 3, "scores": []}
     return ProxySet(ImageSet(images, torch.tensor([0, 0, 1, 1])), spec, provenance)
+
+
+@pytest.fixture
+def soft(proxy: ProxySet) -> ProxySet:
+    """The same with soft targets."""
+    targets = torch.tensor([[0.7, 0.3], [1.0, 0.0], [1 / 3, 2 / 3], [0.0, 1.0]])
+    return ProxySet(ImageSet(proxy.data.images, proxy.data.labels, targets), proxy.spec, proxy.provenance)
 
 
 def test_a_saved_set_comes_back_exactly(proxy: ProxySet, tmp_path: Path) -> None:
@@ -62,6 +82,55 @@ def test_views_are_saved_as_what_they_show(proxy: ProxySet, tmp_path: Path) -> N
     assert torch.equal(ProxySet.load(tmp_path / "set").data.images, proxy.data.images)
 
 
+# Soft targets, and files of earlier versions.
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    with safetensors.safe_open(path, "np") as file:
+        return json.loads(file.metadata()["proxyset"])
+
+
+def test_soft_targets_come_back_exactly_in_format_2(soft: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    soft.save(path)
+    found = ProxySet.load(path)
+    assert found.data.targets is not None
+    assert soft.data.targets is not None
+    assert torch.equal(found.data.targets, soft.data.targets)
+    assert found.data.sha256() == soft.data.sha256()
+    assert header_of(path)["format"] == 2
+    assert set(safetensors.torch.load_file(path)) == {"images", "labels", "targets"}
+
+
+def test_a_set_without_them_is_written_so_that_older_versions_read_it(proxy: ProxySet, tmp_path: Path) -> None:
+    proxy.save(tmp_path / "set.safetensors")
+    assert header_of(tmp_path / "set.safetensors")["format"] == 1
+
+
+def test_a_file_of_format_1_still_loads(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(FORMAT_1)
+    found = ProxySet.load(path)
+    assert torch.equal(found.data.images, (torch.arange(2 * 64).view(2, 1, 8, 8) % 7 - 3) / 4)
+    assert found.data.labels.tolist() == [0, 1]
+    assert found.data.targets is None
+    assert found.spec == DatasetSpec("old", 1, 8, ("a", "b"), (0.5,), (0.25,), False)
+    assert found.provenance == {"method": "random", "ipc": 1, "seed": 0, "scores": []}
+
+
+def test_targets_that_are_no_probabilities_are_refused(soft: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    soft.save(path)
+    tensors = safetensors.torch.load_file(path)
+    tensors["targets"] = tensors["targets"] * 2
+    rewrite(path, header_of(path), tensors)
+    with pytest.raises(InputError):
+        ProxySet.load(path)
+
+
+# Damage.
+
+
 def test_every_changed_byte_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     proxy.save(path)
@@ -72,6 +141,16 @@ def test_every_changed_byte_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
             ProxySet.load(path)
         assert "set.safetensors" in str(raised.value), f"byte {position} of {len(whole)}"
         assert "\n" not in str(raised.value)
+
+
+def test_every_changed_byte_of_soft_targets_is_noticed(soft: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    soft.save(path)
+    whole = path.read_bytes()
+    for position in range(len(whole) - 4 * 8, len(whole)):  # what is written last
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x01]) + whole[position + 1 :])
+        with pytest.raises(InputError):
+            ProxySet.load(path)
 
 
 def test_every_truncation_is_noticed(proxy: ProxySet, tmp_path: Path) -> None:
@@ -122,12 +201,21 @@ def test_foreign_files_are_refused(proxy: ProxySet, tmp_path: Path) -> None:
         ProxySet.load(path)
 
 
+# In use.
+
+
 def test_scores_are_added_in_a_copy(proxy: ProxySet) -> None:
     score = {"net": "mlp", "seed": 0, "protocol": {"epochs": 1}, "accuracies": [0.5], "seconds": 1.0}
     other = score | {"seed": 1}
     scored = proxy.with_scores([score]).with_scores([other])
     assert proxy.provenance["scores"] == []
     assert scored.provenance["scores"] == [score, other]
+
+
+def test_a_score_of_the_same_protocol_is_replaced(proxy: ProxySet) -> None:
+    score = {"net": "mlp", "seed": 0, "protocol": {"epochs": 1}, "accuracies": [0.5], "seconds": 1.0}
+    better = score | {"accuracies": [0.6]}
+    assert proxy.with_scores([score]).with_scores([better]).provenance["scores"] == [better]
 
 
 def test_as_a_torch_dataset(proxy: ProxySet) -> None:
@@ -139,9 +227,18 @@ def test_as_a_torch_dataset(proxy: ProxySet) -> None:
     assert torch.cat([labels for _, labels in batches]).tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_set_with_values_that_are_no_numbers_is_refused(bad: float, tiny: Dataset) -> None:
-    images = torch.zeros(2, 1, 8, 8)
-    images[1, 0, 3, 3] = bad
-    with pytest.raises(InputError, match="NaN or infinite"):
-        ImageSet(images, torch.tensor([0, 1]))
+def test_as_a_torch_dataset_with_soft_targets(soft: ProxySet) -> None:
+    assert soft.data.targets is not None
+    dataset = ProxyDataset(soft)
+    images, answers = next(iter(torch.utils.data.DataLoader(dataset, batch_size=4, generator=torch.Generator())))
+    assert torch.equal(images, soft.data.images)
+    assert torch.equal(answers, soft.data.targets)
+    assert dataset.targets == [0, 0, 1, 1]  # labels, as torchvision's datasets have them
+    assert ProxyDataset(soft, soft=False)[2][1] == 1
+
+
+def test_it_says_what_it_is_in_a_line_and_shows_itself_in_a_notebook(proxy: ProxySet, soft: ProxySet) -> None:
+    assert repr(proxy) == "ProxySet(tiny: dsa, 2 per class, 4 images 1×8×8)"
+    assert repr(soft) == "ProxySet(tiny: dsa, 2 per class, soft targets, 4 images 1×8×8)"
+    assert "<img" in proxy._repr_html_()
+    assert repr(proxy) in proxy._repr_html_()

@@ -1,5 +1,6 @@
 """One clear line for data that no method can work with."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
+def _save_splits(path: Path) -> None:
+    save_folder(path / "train", classes=2)
+    save_folder(path / "Test", classes=1)
+
+
 def leave_one(folder: Path) -> None:
     for path in sorted(folder.iterdir())[1:]:
         path.unlink()
@@ -71,13 +77,21 @@ BAD_DATA: dict[str, tuple[Maker, list[str]]] = {
         _folder(lambda path: truncate(path / "class0" / "2.png")),
         ["cannot read image", "class0/2.png"],
     ),
+    "a pipe": (
+        _folder(lambda path: os.mkfifo(path / "class1" / "3.png")),
+        ["cannot read image", "class1/3.png", "not a regular file", "--on-error skip"],
+    ),
+    "a class missing from the test split": (
+        lambda path: _save_splits(path),
+        ["class 'class1' is in", "but not in", "Test'"],
+    ),
     "a wrong-sized image": (
         _folder(lambda path: Image.new("L", (9, 9)).save(path / "class1" / "2.png")),
         ["class1/2.png", "9×9", "8×8", "--size"],
     ),
     "a class with a single image": (
         _folder(lambda path: leave_one(path / "class1")),
-        ["single image"],
+        ["class 'class1' has a single image"],
     ),
 }
 

@@ -112,8 +112,42 @@ def test_the_last_of_repeated_flags_counts(cli: Cli, tmp_path: Path) -> None:
 def test_a_set_that_could_not_be_scored_is_said_before_it_is_built(cli: Cli, tmp_path: Path) -> None:
     save_folder(tmp_path / "mine" / "train")
     before = snapshot(tmp_path)
-    assert_refused(cli("build", "--dataset", "mine", "--method", "random", "--nets", 1), "no test images")
+    result = cli("build", "--dataset", "mine", "--method", "random", "--nets", 1)
+    assert_refused(result, "no test images", "folder test/ beside train/", "--dataset", "--test-fraction", "--nets")
     assert snapshot(tmp_path) == before
+
+
+def test_the_header_says_what_was_done_to_the_images(
+    cli: Cli, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are scored on the same pixels, though the command that scores is told nothing of it."""
+    save_folder(tmp_path / "mine", count=5)
+    for number in range(2):
+        Image.new("RGBA", (20, 10), (255, 0, 0, 100)).save(tmp_path / "mine" / "class0" / f"wide{number}.png")
+    (tmp_path / "mine" / "class1" / "9.png").write_bytes(b"text")
+    form = ["--size", 8, "--resize", "fit", "--background", "black", "--on-error", "skip"]
+    result = cli("build", "--dataset", "mine", "--method", "random", "--out", "set.safetensors", *form)
+    assert result.code == 0, result.err
+    header = next(line for line in result.err.splitlines() if line.startswith("mine: 12 images"))
+    for words in (
+        "2 with transparency on black",
+        "2 padded to squares",
+        "2 resized to 8×8",
+        "1 left out as unreadable",
+    ):
+        assert words in header
+    assert "9.png: it is no image" in caplog.text
+    recorded = ProxySet.load(tmp_path / "set.safetensors").provenance["dataset"]
+    assert (recorded["resize"], recorded["background"], recorded["on_error"]) == ("fit", "black", "skip")
+    assert cli("eval", "set.safetensors", "--nets", 1, "--net", "convnet-w4-d1", "--epochs", 1).code == 0
+
+
+def test_a_network_of_too_few_blocks_is_said_once(cli: Cli, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_folder(tmp_path / "mine")
+    argv = ["build", "--dataset", "mine", "--size", 72, "--method", "herding", "--net", "convnet-w2-d2", "--epochs", 1]
+    result = cli(*argv, "--out", "set.safetensors")
+    assert result.code == 0, result.err
+    assert caplog.text.count("convnet-d4 is meant for this size") == 1
 
 
 def test_a_loss_that_turns_nan_ends_with_exit_code_1(cli: Cli, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from proxyset.progress import Progress, silent
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 from tests.proxyset.compute.made import SMALL, close, make_batch, make_net, make_run, start, weights
+from tests.proxyset.spy import spied
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -34,7 +35,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was given to torch's compiler."""
     given: list[Any] = []
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda work, **options: (given.append(work), compile_(work, **options))[1])
+    monkeypatch.setattr(torch, "compile", spied(compile_, given, lambda work, **options: work))
     return given
 
 

@@ -1,6 +1,5 @@
 """Gradients whole and in micro-batches, against the plain implementation and against each other."""
 
-
 import pytest
 import torch
 from torch import Tensor, nn

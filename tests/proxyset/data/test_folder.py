@@ -23,10 +23,10 @@ def write_folder(root: Path, classes: tuple[str, ...], count: int, shape: tuple[
 
 def test_folder_with_its_own_split(tmp_path: Path) -> None:
     train = write_folder(tmp_path / "train", ("ant", "bee", "cat"), 4)
-    test = write_folder(tmp_path / "test", ("ant", "cat"), 2)  # no bee in the test set
+    test = write_folder(tmp_path / "test", ("ant", "bee", "cat"), 2)
     data = load(tmp_path)
     check(data.train, train[:, None], [0] * 4 + [1] * 4 + [2] * 4)
-    check(data.test, test[:, None], [0, 0, 2, 2])
+    check(data.test, test[:, None], [0, 0, 1, 1, 2, 2])
     assert data.spec.class_names == ("ant", "bee", "cat")
     assert data.spec.name == tmp_path.name
 
@@ -43,11 +43,26 @@ def test_folder_without_a_split_is_split_by_class_the_same_way_every_time(tmp_pa
     assert half.test.labels.bincount().tolist() == [5, 5]
 
 
-def test_a_class_only_in_the_test_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tested", "words"),
+    [
+        (("ant", "bee", "wasp"), "class 'wasp' is in .*test' but not in .*train'"),
+        (("ant",), "class 'bee' is in .*train' but not in .*test'"),
+    ],
+)
+def test_a_class_in_one_of_the_splits_only_is_refused(tested: tuple[str, ...], words: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "train", ("ant", "bee"), 2)
-    write_folder(tmp_path / "test", ("ant", "wasp"), 2)
-    with pytest.raises(InputError, match="class 'wasp'"):
+    write_folder(tmp_path / "test", tested, 2)
+    with pytest.raises(InputError, match=words):
         load(tmp_path)
+
+
+def test_training_and_test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", ("ant", "bee"), 2)
+    write_folder(tmp_path / "test", ("ant", "bee"), 2, (9, 9))
+    with pytest.raises(InputError, match=r"differ in shape.*`size=N`"):
+        load(tmp_path)
+    assert load(tmp_path, size=8).test.images.shape == (4, 1, 8, 8)
 
 
 def test_images_of_many_kinds_become_one_set(tmp_path: Path) -> None:

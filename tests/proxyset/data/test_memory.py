@@ -83,3 +83,27 @@ def test_what_cannot_be_read_is_refused(source: Any, words: str) -> None:
 
 def test_images_from_memory_cannot_be_loaded_again_by_their_provenance() -> None:
     assert "source" not in load((IMAGES, LABELS)).source
+
+
+def test_a_torch_dataset_of_pil_images_is_decoded_one_after_another() -> None:
+    """As torchvision's ImageFolder gives them: of any size, and each asked for once."""
+    asked: list[int] = []
+
+    class Photos(torch.utils.data.Dataset[tuple[Image.Image, int]]):
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, position: int) -> tuple[Image.Image, int]:
+            asked.append(position)
+            return Image.fromarray(pixels(10 + position, 20, 3, seed=position)), position % 2
+
+    data = load(Photos(), size=8)
+    assert asked == list(range(20))
+    assert (data.spec.channels, len(data.train)) == (3, 16)
+    assert data.notes == ("19 cropped to squares", "20 resized to 8×8")
+
+
+def test_one_label_for_each_pil_image() -> None:
+    images = [Image.fromarray(pixels(8, 8))] * 4
+    with pytest.raises(InputError, match="one integer label per image, found 3 for 4"):
+        load((images, [0, 1, 0]))

@@ -1,6 +1,7 @@
 """Arrays in an .npz file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def test_npz_layouts(keys: tuple[str, ...], shape: tuple[int, ...], kind: str, t
     train, test = pixels(12, *shape), pixels(6, *shape, seed=1)
     scale = 255 if kind == "float32" else 1
     arrays = [(train / scale).astype(kind), np.arange(12)[:, None] % 3, (test / scale).astype(kind), np.arange(6) % 3]
-    np.savez(tmp_path / "mine.npz", **dict(zip(keys, arrays, strict=True)))
+    content: dict[str, Any] = dict(zip(keys, arrays, strict=True))
+    np.savez(tmp_path / "mine.npz", **content)
     data = load(tmp_path / "mine.npz")
     for found, images in ((data.train, train), (data.test, test)):
         if len(shape) == 2:
@@ -47,7 +49,7 @@ def test_npz_without_a_split_is_split(tmp_path: Path) -> None:
 def test_npz_holds_soft_targets_of_the_training_images(tmp_path: Path) -> None:
     targets = np.linspace(0, 1, 12, dtype=np.float32).reshape(-1, 1)
     targets = np.concatenate([targets, 1 - targets], 1)
-    arrays = {"x_train": pixels(12, 8, 8), "y_train": np.arange(12) % 2, "targets": targets}
+    arrays: dict[str, Any] = {"x_train": pixels(12, 8, 8), "y_train": np.arange(12) % 2, "targets": targets}
     np.savez(tmp_path / "soft.npz", **arrays)
     train = load(tmp_path / "soft.npz").train
     assert train.targets is not None

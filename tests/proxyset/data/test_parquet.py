@@ -1,6 +1,7 @@
 """Parquet files as Hugging Face datasets lays them out."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from proxyset.data import archive, parquet
 from proxyset.data.load import load
 from proxyset.errors import InputError
 from tests.proxyset.data.made import check, pixels, png
 
 
-def write_parquet(path: Path, images: np.ndarray, labels: list[int | None], **options: Any) -> None:
+def write_parquet(path: Path, images: np.ndarray, labels: Sequence[int | None], **options: Any) -> None:
     cells = [{"bytes": png(image), "path": f"{row}.png"} for row, image in enumerate(images)]
     label = options.get("label", "label")
     table = pa.table(
@@ -96,3 +98,35 @@ def test_real_parquet(shared_data: Path) -> None:
     assert len(data.train) + len(data.test) == 10_000
     assert data.spec.classes == 10
     assert (data.spec.channels, data.spec.size) == (3, 8)
+
+
+def test_a_validation_split_is_the_test_split_where_there_is_no_other(tmp_path: Path) -> None:
+    for name, count in (("train-00000", 8), ("validation-00000", 4)):
+        write_parquet(tmp_path / f"{name}.parquet", pixels(count, 8, 8), [0, 1] * (count // 2))
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (8, 4)
+    assert data.notes == ("validation-00000.parquet is the test split",)
+    write_parquet(tmp_path / "test.parquet", pixels(2, 8, 8), [0, 1])
+    data = load(tmp_path)
+    assert (len(data.test), data.notes) == (2, ("validation-00000.parquet left out",))
+
+
+def test_unreadable_rows_can_be_left_out_with_their_labels_and_targets(tmp_path: Path) -> None:
+    cells = pa.array([{"bytes": png(pixels(8, 8, seed=row)) if row % 3 else b"junk"} for row in range(12)])
+    soft = pa.array([[1 - row / 12, row / 12] for row in range(12)], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"image": cells, "label": [0, 1] * 6, "target": soft}), tmp_path / "train.parquet")
+    train = load(tmp_path, on_error="skip").train
+    assert train.labels.tolist() == [1, 0, 0, 1, 1, 0, 0, 1]
+    assert train.targets is not None
+    assert [round(12 * value) for value in train.targets[:, 1].tolist()] == [1, 2, 4, 5, 7, 8, 10, 11]
+    np.testing.assert_array_equal(train.images[2, 0].numpy(), pixels(8, 8, seed=4))
+
+
+def test_a_small_file_that_expands_to_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = pa.array([{"bytes": png(pixels(8, 8, seed=row)) + bytes(2**18)} for row in range(12)])
+    pq.write_table(pa.table({"image": cells, "label": [0, 1] * 6}), tmp_path / "a.parquet", compression="zstd")
+    assert len(load(tmp_path / "a.parquet").train) == 10
+    monkeypatch.setattr(archive, "LARGE", 2**20)
+    monkeypatch.setattr(parquet, "decode", lambda *arguments: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match="over 200 times its size"):
+        load(tmp_path / "a.parquet")

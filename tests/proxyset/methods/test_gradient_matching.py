@@ -17,6 +17,7 @@ from proxyset.nets.classifier import has_batch_norm
 from proxyset.train.recipe import ALL
 from tests import reference
 from tests.proxyset.methods.made import SMALL, condense, make_run, unfinished
+from tests.proxyset.spy import spied
 
 # One inner step.
 
@@ -51,7 +52,7 @@ def test_inner_step_agrees_with_the_plain_oracle(
             real,
             images,
             velocity,
-            operations=[transform and (transform.operation, transform.r[0].tolist()) for transform in drawn],
+            operations=[(each.operation, each.r[0].tolist()) if each else None for each in drawn],
             distance=reference.DISTANCES[distance],
             lr=0.1,
             momentum=0.5,
@@ -72,7 +73,7 @@ def test_network_is_trained_by_plain_sgd_on_the_synthetic_set(make_dataset: Call
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(net.parameters(), gradients, strict=True):
-                parameter -= 0.01 * gradient
+                parameter.sub_(0.01 * gradient)
     assert run.net is not None
     for found, expected in zip(run.net.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
@@ -101,8 +102,8 @@ def test_augmentation_modes_draw_as_stated(
     counts: list[int] = []
     applied: list[tuple[augment.Transform | None, int]] = []
     draw, apply = augment.draw, augment.apply
-    monkeypatch.setattr(augment, "draw", lambda names, g, count=1: (counts.append(count), draw(names, g, count))[1])
-    monkeypatch.setattr(augment, "apply", lambda t, images: (applied.append((t, len(images))), apply(t, images))[1])
+    monkeypatch.setattr(augment, "draw", spied(draw, counts, lambda names, g, count=1: count))
+    monkeypatch.setattr(augment, "apply", spied(apply, applied, lambda t, images: (t, len(images))))
     method = DSA(**SMALL, augment_real=real, augment_synthetic=synthetic)
     run = make_run(method, tiny, ipc=2)
     run.match_class(0)
@@ -122,7 +123,7 @@ def test_network_training_is_augmented_per_image_or_not_at_all(
     run = make_run(method(**SMALL, augment_net=on) if method is DSA else method(**SMALL), tiny, ipc=2)
     transforms: list[augment.Transform | None] = []
     apply = augment.apply
-    monkeypatch.setattr(augment, "apply", lambda t, images: (transforms.append(t), apply(t, images))[1])
+    monkeypatch.setattr(augment, "apply", spied(apply, transforms, lambda t, images: t))
     run.update_network(1)
     assert [len(t.r) if t else None for t in transforms] == [6 if on else None]
 

@@ -1,4 +1,4 @@
-"""The conformance suite: every method in METHODS keeps the same promises. A new method joins by its line there.
+"""Every method in METHODS keeps the same promises. A new method joins by its line there.
 
 Nothing here names a method, except where `SETTINGS` shrinks one beyond what `shrink` does by itself.
 """
@@ -10,12 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from proxyset.engine import Engine
 
 from proxyset.checkpoint import Checkpoint
-from proxyset.data import Dataset, ImageSet, normalise
-from proxyset.methods import METHODS, Method, get_method
-from proxyset.settings import InputError
+from proxyset.compute.plan import Engine
+from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet
+from proxyset.data.spec import Dataset, normalise
+from proxyset.errors import InputError
+from proxyset.methods.base import Method
+from proxyset.methods.registry import METHODS, get_method
+from proxyset.progress import Progress, silent
+from proxyset.testing import PROMISES
+from tests.proxyset.methods import made
+from tests.proxyset.methods.made import make_problem
 
 # What makes a method small, by the names that settings have in this project; each method takes those it knows.
 SMALL: dict[str, Any] = {
@@ -32,13 +39,19 @@ SETTINGS: dict[str, dict[str, Any]] = {}
 
 
 def shrink(name: str) -> Method:
-    fields = METHODS[name].model_fields
-    return METHODS[name](**{key: value for key, value in SMALL.items() if key in fields} | SETTINGS.get(name, {}))
+    kind = get_method(name)
+    return kind(**{key: value for key, value in SMALL.items() if key in kind.model_fields} | SETTINGS.get(name, {}))
 
 
-def condense(name: str, data: Dataset, ipc: int = 2, seed: int = 0, **options: Any) -> ImageSet:
-    generator = torch.Generator().manual_seed(seed)
-    return shrink(name).condense(data.train, data.spec, ipc, generator=generator, engine=Engine(), **options)
+def condense(
+    name: str,
+    data: Dataset,
+    ipc: int = 2,
+    seed: int = 0,
+    progress: Progress = silent,
+    checkpoint: Checkpoint | None = None,
+) -> ImageSet:
+    return made.condense(shrink(name), data, ipc, seed, progress, checkpoint)
 
 
 def same(first: ImageSet, second: ImageSet) -> bool:
@@ -46,6 +59,12 @@ def same(first: ImageSet, second: ImageSet) -> bool:
 
 
 every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@every_method
+@pytest.mark.parametrize("promise", PROMISES)
+def test_every_method_keeps_every_promise(name: str, promise: str, tmp_path: Path) -> None:
+    PROMISES[promise](shrink(name), tmp_path)
 
 
 @every_method
@@ -91,13 +110,13 @@ def test_the_real_images_stay_untouched(name: str, tiny: Dataset) -> None:
 
 @every_method
 def test_methods_that_pick_real_images_return_real_ones_each_once(name: str, tiny: Dataset) -> None:
-    if not METHODS[name].picks_real:
+    if not get_method(name).picks_real:
         pytest.skip("makes its images")
     found = condense(name, tiny, ipc=5)
     for label in range(3):
-        own = normalise(tiny.train.images[tiny.train.labels == label], tiny.spec).flatten(1)
+        real = normalise(tiny.train.images[tiny.train.labels == label], tiny.spec).flatten(1)
         picked = found.images[found.labels == label].flatten(1)
-        rows = [(own == image).all(1).nonzero().flatten().tolist() for image in picked]
+        rows = [(real == image).all(1).nonzero().flatten().tolist() for image in picked]
         assert all(len(row) == 1 for row in rows)
         assert len({row[0] for row in rows}) == 5
 
@@ -105,23 +124,19 @@ def test_methods_that_pick_real_images_return_real_ones_each_once(name: str, tin
 @every_method
 def test_within_a_class_the_best_come_first(name: str, tiny: Dataset) -> None:
     """Then the head of a larger set is the smaller set, as a memory that shrinks needs it."""
-    if not METHODS[name].picks_real:
+    if not get_method(name).picks_real:
         pytest.skip("makes its images anew for every ipc")
     larger, smaller = condense(name, tiny, ipc=5), condense(name, tiny, ipc=2)
     for label in range(3):
         assert torch.equal(larger.images[larger.labels == label][:2], smaller.images[smaller.labels == label])
 
 
-class Interrupted(KeyboardInterrupt):
-    pass
-
-
-def interrupt_after(step: int) -> Callable[..., None]:
+def interrupt_after(step: int) -> Progress:
     calls = itertools.count(1)
 
-    def progress(done: int, total: int, loss: float | None = None) -> None:
+    def progress(done: float, total: int, loss: float | None = None) -> None:
         if next(calls) == step:
-            raise Interrupted
+            raise KeyboardInterrupt
 
     return progress
 
@@ -134,16 +149,17 @@ def test_interrupted_anywhere_and_resumed_equals_uninterrupted(
     name: str, every: int, saves: bool, tiny: Dataset, tmp_path: Path
 ) -> None:
     """Ctrl-C writes the last step; a kill loses what came after the last checkpoint. Both end in the same bits."""
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[float, int]] = []
     whole = condense(name, tiny, progress=lambda done, total, loss=None: calls.append((done, total)))
     if not calls:
         pytest.skip("done in one step")
-    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
-    assert {total for _, total in calls} == {len(calls)}
+    each = shrink(name).steps_per_iteration(make_problem(tiny))
+    assert [done for done, _ in calls] == [pytest.approx(step / each) for step in range(1, len(calls) + 1)]
+    assert {total for _, total in calls} == {len(calls) / each}  # whole iterations
     for step in range(1, len(calls) + 1):
         path = tmp_path / f"{step}.checkpoint"
         checkpoint = Checkpoint(path, every, {"method": name})
-        with pytest.raises(Interrupted):
+        with pytest.raises(KeyboardInterrupt):
             condense(name, tiny, progress=interrupt_after(step), checkpoint=checkpoint)
         if saves:
             checkpoint.write()
@@ -160,7 +176,7 @@ def test_interrupted_twice_and_resumed_equals_uninterrupted(name: str, tiny: Dat
         checkpoint = Checkpoint(tmp_path / "checkpoint", 1, {})
         try:
             condense(name, tiny, progress=interrupt_after(1), checkpoint=checkpoint)
-        except Interrupted:
+        except KeyboardInterrupt:
             checkpoint.write()
     assert same(whole, condense(name, tiny, checkpoint=Checkpoint(tmp_path / "checkpoint", 1, {})))
 
@@ -179,8 +195,8 @@ def test_a_checkpoint_of_other_work_is_refused(name: str, tiny: Dataset, tmp_pat
 @every_method
 @pytest.mark.parametrize("ipc", [0, -3])
 def test_fewer_than_one_image_per_class_is_refused(name: str, ipc: int, tiny: Dataset) -> None:
-    for work in (lambda: shrink(name).check(tiny.train, tiny.spec, ipc), lambda: condense(name, tiny, ipc)):
-        with pytest.raises(InputError, match=f"ipc must be at least 1, got {ipc}"):
+    for work in (lambda: shrink(name).check(make_problem(tiny, ipc)), lambda: condense(name, tiny, ipc)):
+        with pytest.raises(InputError, match=f"`ipc` must be at least 1, got {ipc}"):
             work()
 
 
@@ -190,32 +206,32 @@ def test_more_images_than_the_smallest_class_has_are_refused_where_real_ones_are
 ) -> None:
     method = shrink(name)
     if not method.needs_real_images():
-        method.check(tiny.train, tiny.spec, 10)
+        method.check(make_problem(tiny, 10))
         return
-    method.check(tiny.train, tiny.spec, 9)
-    with pytest.raises(InputError, match="ipc 10 is larger than the smallest class of tiny, 'class1' with 9 images"):
+    method.check(make_problem(tiny, 9))
+    with pytest.raises(InputError, match="`ipc=10` is more than the smallest class of tiny has: 'class1' has 9 images"):
         condense(name, tiny, 10)
 
 
 @every_method
 def test_unknown_or_ill_typed_settings_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="unknown setting 'no_such_thing'"):
-        METHODS[name](no_such_thing=1)
-    for field in METHODS[name].model_fields:
-        with pytest.raises(InputError, match=field.replace("_", "-")):
-            METHODS[name](**{field: object()})
+        get_method(name)(**{"no_such_thing": 1})
+    for field in get_method(name).model_fields:
+        with pytest.raises(InputError, match=f"`{field}`"):
+            get_method(name)(**{field: object()})
 
 
 @every_method
 def test_settings_are_the_documentation(name: str, tiny: Dataset) -> None:
     """Every hyper-parameter has a default and a description; the class says what the method is, and its source."""
-    method = METHODS[name]
+    method = get_method(name)
     assert method.name == name
     assert method.__doc__
     for field, info in method.model_fields.items():
         assert info.description, field
         assert not info.is_required(), field
-    resolved = METHODS[name]().resolved(tiny.spec, 3)
+    resolved = method().resolved(make_problem(tiny, 3))
     assert set(method.model_fields) <= set(resolved)
     assert None not in resolved.values()  # the provenance says what was used, not "by default"
 
@@ -223,7 +239,7 @@ def test_settings_are_the_documentation(name: str, tiny: Dataset) -> None:
 @every_method
 def test_estimate_is_a_duration_and_leaves_no_trace(name: str, tiny: Dataset) -> None:
     before = tiny.train.sha256()
-    estimate = shrink(name).estimate(tiny.train, tiny.spec, 2, Engine())
+    estimate = shrink(name).estimate(make_problem(tiny), Session(device="cpu"), Engine())
     assert 0 <= estimate.seconds < 60
     assert estimate.memory >= 0
     assert tiny.train.sha256() == before
@@ -232,14 +248,7 @@ def test_estimate_is_a_duration_and_leaves_no_trace(name: str, tiny: Dataset) ->
 @every_method
 def test_a_checkpoint_counts_its_steps_as_the_method_says(name: str, tiny: Dataset, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "checkpoint", 1, {})
-    totals: set[int] = set()
-    condense(name, tiny, checkpoint=checkpoint, progress=lambda done, total, loss=None: totals.add(total))
-    assert {checkpoint.step} == (totals or {0})
-    assert checkpoint.step % shrink(name).steps(2) == 0
-
-
-def test_unknown_methods_are_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="unknown method 'hearding': did you mean 'herding'"):
-        get_method("hearding")
-    with pytest.raises(InputError, match=r"unknown method 'zzz': known: .*dsa"):
-        get_method("zzz")
+    condense(name, tiny, checkpoint=checkpoint)
+    method, problem = shrink(name), make_problem(tiny)
+    assert checkpoint.step == method.total_steps(problem)
+    assert checkpoint.step % method.steps_per_iteration(problem) == 0

@@ -29,6 +29,7 @@ def test_initialisation_is_torchs_default(name: str) -> None:
             fan_in = module.weight[0].numel()
             bound = 1 / math.sqrt(fan_in)  # Kaiming uniform with a = √5: gain √(1/3), times √(3 / fan_in)
             for tensor in (module.weight, module.bias):
+                assert tensor is not None
                 assert tensor.abs().max() <= bound
             values = module.weight.flatten()
             if len(values) > 400:

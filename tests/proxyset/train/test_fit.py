@@ -21,6 +21,7 @@ from proxyset.data.spec import Dataset, normalise
 from proxyset.train.evaluate import accuracy
 from proxyset.train.fit import Hooks, fit
 from proxyset.train.recipe import Recipe
+from tests.proxyset.spy import spied
 from tests.proxyset.train.made import make_net, recipe
 
 
@@ -42,7 +43,7 @@ def test_updates_agree_with_sgd_written_plainly(tiny: Dataset) -> None:
         with torch.no_grad():
             for position, gradient in enumerate(torch.autograd.grad(loss, parameters)):
                 velocity[position] = 0.9 * velocity[position] + gradient + 5e-4 * parameters[position]
-                parameters[position] -= lr * velocity[position]
+                parameters[position].sub_(lr * velocity[position])
     for found, expected in zip(net.parameters(), parameters, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
@@ -76,7 +77,7 @@ def test_every_epoch_sees_every_image_once_in_a_new_order(tiny: Dataset) -> None
 def test_augmentation_draws_parameters_for_every_image(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     draw = augment.draw
-    monkeypatch.setattr(augment, "draw", lambda names, g, count=1: (drawn.append(count), draw(names, g, count))[1])
+    monkeypatch.setattr(augment, "draw", spied(draw, drawn, lambda names, g, count=1: count))
     how = recipe(1, batch_size=20, augment="crop_color")
     fit(make_net(), tiny.train, tiny.spec, how, generator=torch.Generator())
     assert drawn == [20, 16]
@@ -136,7 +137,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     tiny: Dataset,
     tmp_path: Path,
 ) -> None:
-    """Weights, statistics, the optimiser's averages, learning rate, order, augmentation and the caller's tensors go on."""
+    """Weights, statistics, the optimiser's averages, learning rate, order, augmentation and extra tensors all go on."""
 
     class Stop(Exception):
         pass

@@ -1,0 +1,87 @@
+"""What the files of a run may hold. Each carries a checksum of the rest under `sha256`, which is not part of these."""
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from proxyset.cli.options import SeedNumber
+from proxyset.parsing import Schema
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Config(Schema):
+    """config.json: the settings by the names of their flags. These are read again; a run that goes on checks all."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: SeedNumber
+    repeats: Annotated[int, Field(ge=1)]
+    promote: Count
+
+
+class Plan(Schema):
+    """plan.json: a hash of the data, and the architectures in their order."""
+
+    data: str
+    names: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Plan":
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("an architecture is named twice")
+        return self
+
+
+class Facts(Schema):
+    """What sources.json holds of one source: what is read again, and what must not change."""
+
+    model_config = ConfigDict(extra="allow")
+
+    images: Count
+    seconds: Seconds
+    kind: str | None = None
+    free: bool | None = None  # runs of version 0.1 do not say it
+
+
+class Trial(Schema):
+    """A line of rows.jsonl: `search.trial.Row`."""
+
+    source: str
+    name: str
+    repeat: Count
+    seed: SeedNumber
+    width: Count | None
+    depth: Count | None
+    norm: str | None
+    activation: str | None
+    pooling: str | None
+    parameters: Count | None
+    score: float | None
+    accuracy: Share | None
+    seconds: Seconds
+    threads: Annotated[int, Field(ge=1)] | None = None  # version 0.1 did not keep it
+    error: str | None
+
+    @model_validator(mode="after")
+    def _score_or_error(self) -> "Trial":
+        if (self.score is None) == (self.error is None):
+            raise ValueError("a trial has a score or an error, and not both")
+        return self
+
+
+class Sources(Schema):
+    """sources.json: the sources by name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, Facts]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value == {}:
+            raise ValueError("there is no source")
+        return value

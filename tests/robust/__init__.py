@@ -1,0 +1,1 @@
+"""What a user can get wrong, break or kill."""
