@@ -72,7 +72,10 @@ def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method
     method = get_method(name)
     values = {"net": net} if "net" in method.model_fields else {}
     values |= SMALL_DEFAULTS.get(name, {}) if size < SMALL else {}
-    return method(**values | read_settings(choices))
+    try:
+        return method(**values | read_settings(choices))
+    except InputError as error:
+        raise InputError(f"`memory_settings`: {str(error).removeprefix('`memory_settings`: ')}") from None
 
 
 def check_settings(choices: Sequence[str], names: Sequence[str]) -> None:

@@ -79,7 +79,7 @@ class Memory:
         self.kept.append(images)
 
     def estimate(self, finished: int = 0) -> float:
-        """Seconds that making it will take after `finished` tasks, judged by the first that is still to be condensed."""
+        """Seconds that making it takes after `finished` tasks, judged by the first that is still to be condensed."""
         if self.provider is None:
             return 0.0
         for stage, task in list(enumerate(self.stream.tasks))[finished:]:

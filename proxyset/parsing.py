@@ -256,7 +256,7 @@ def _checksum(row: dict[str, Any]) -> str:
 # YAML: a small mapping of settings, written by hand.
 
 
-def read_yaml_mapping(path: Path, *, limit: int = MIB // 4) -> dict[str, Any]:
+def read_yaml_mapping(path: Path, *, limit: int = MIB // 16) -> dict[str, Any]:
     """The mapping in a YAML file, with its keys as names of settings (`lr-img` is `lr_img`).
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from proxyset.errors import InputError, nearest
+from proxyset.settings import short
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if entry is None and ":" in name:
             entry = self._entries[name] = import_object(name, self.kind)
         if entry is None:
-            raise InputError(f"unknown {self.kind} {name!r}: {nearest(name, self)}")
+            raise InputError(f"unknown {self.kind} {short(name)}: {nearest(name, self)}")
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
             entry = self._entries[name] = getattr(importlib.import_module(module), attribute)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.cli.options import Command, ConfiguredCommand, Data, Distinct, Output, Seed, change, flatten
@@ -20,7 +21,7 @@ PLACES = ("dataset", "data_root", "address", "device", "truth")  # settings in w
 class Proxies(Settings):
     """What ranks the architectures."""
 
-    proxy: Annotated[tuple[str, ...], Distinct] = Field(
+    proxy: Annotated[tuple[str, ...], MinLen(1), Distinct] = Field(
         ("dsa",),
         description="methods (dsa, random, or package.module:Class, whose code is run), proxy set files, early-stop, "
         "or whole (again: the noise ceiling)",

@@ -68,8 +68,8 @@ def _panel(axes: Axes, name: str, scores: "pd.Series[float]", truth: "pd.Series[
     axes.scatter(x, y, s=12, color=PLAIN, linewidths=0)
     axes.scatter(x[best], y[best], s=22, color=MARKED, linewidths=0)
     rho = facts.get("spearman", np.nan)
-    axes.set_title(f"{name}, Spearman {rho:.2f}" if np.isfinite(rho) else name, fontsize=10)
-    axes.set_xlabel(LABELS.get(name, f"accuracy by {name} (%)"), fontsize=8)
+    axes.set_title(f"{name}, Spearman {rho:.2f}" if np.isfinite(rho) else name, fontsize=10, parse_math=False)
+    axes.set_xlabel(LABELS.get(name, f"accuracy by {name} (%)"), fontsize=8, parse_math=False)
     axes.tick_params(labelsize=8)
 
 
@@ -91,7 +91,8 @@ def by_choice(scores: MeanScores, archs: pd.DataFrame) -> Figure:
         axes.tick_params(labelsize=8)
         axes.set_xlim(-0.4, len(values) - 0.6)
     panels[0].set_ylabel("mean accuracy (%)", fontsize=8)
-    panels[0].legend(fontsize=7, frameon=False)
+    for text in panels[0].legend(fontsize=7, frameon=False).get_texts():
+        text.set_parse_math(False)
     return figure
 
 
@@ -104,5 +105,5 @@ def _in_order(column: "pd.Series[Any]") -> list[Any]:
 def png(figure: Figure) -> bytes:
     """A figure as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", metadata={"Software": "proxyset"})
     return buffer.getvalue()

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from proxyset.cli.options import SeedNumber
 from proxyset.parsing import Schema
+from search.settings import MOST_REPEATS
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -18,7 +19,7 @@ class Config(Schema):
     model_config = ConfigDict(extra="allow")
 
     seed: SeedNumber
-    repeats: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)]
     promote: Count
 
 

@@ -27,6 +27,7 @@ DIGITS: dict[str, Any] = {
 
 SAMPLE = 60
 SMALLEST_SHARE = 0.01  # of a GPU
+MOST_REPEATS = 1000
 MOST_WORKERS = 1024  # more are a slip: each is a process
 
 
@@ -88,7 +89,9 @@ class Comparison(Settings):
 class TrialTraining(Training):
     """How an architecture is trained; what is not given is the paper's."""
 
-    repeats: int = Field(1, ge=1, description="train each architecture this often and rank by the mean")
+    repeats: int = Field(
+        1, ge=1, le=MOST_REPEATS, description="train each architecture this often and rank by the mean"
+    )
     epochs: int | None = Field(
         None, ge=1, description="epochs on a proxy set; as many updates for early-stop (default: 300; digits: 150)"
     )

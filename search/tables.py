@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from proxyset.progress import duration
@@ -78,7 +79,7 @@ def agreement_table(summary: dict[str, Any]) -> Table:
     _columns(table, "ranked by", *columns)
     for name, facts in sources.items():
         table.add_row(
-            name,
+            escape(name),
             _with_interval(facts, "spearman", _number),
             _with_interval(facts, "kendall", _number),
             _with_interval(facts, "spearman_top20", _number),
@@ -97,7 +98,7 @@ def choice_table(summary: dict[str, Any]) -> Table:
     for name, facts in summary["sources"].items():
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
         table.add_row(
-            name,
+            escape(name),
             _percent(truth.get("accuracy") if name == TRUTH else facts.get("chosen")),
             "" if name == TRUTH else _with_interval(facts, "regret", _percent),
             _number(facts.get("precision_top20")),

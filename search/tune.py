@@ -3,7 +3,6 @@
 Ray reads its environment as it is imported: call `prepare_ray` before importing this file.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,8 @@ from ray import tune
 
 from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.compute.session import Session
+from proxyset.errors import RunError
+from proxyset.registry import describe
 from proxyset.settings import Compute
 from search.placement import Placement
 from search.trial import Job, Row, TrialContext, Workbench, row_of
@@ -50,6 +51,7 @@ class RowCallback(tune.Callback):
 
     def __init__(self, jobs: Sequence[Job], context: TrialContext, on_row: OnRow) -> None:
         self.jobs, self.context, self.on_row = jobs, context, on_row
+        self.failure: Exception | None = None  # of `on_row`, such as a full disk: Tune has no part in it
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune stores callbacks so that it could restore them, but here the run's folder is what goes on."""
@@ -58,12 +60,20 @@ class RowCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.on_row(result["row"], _running(trials, trial))
+        self._hand_on(result["row"], trials, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         job = self.jobs[trial.config["job"]]
         error = f"the worker died {trial.num_failures} times (out of memory, killed, or its machine went away)"
-        self.on_row(row_of(job, self.context, None, error, 0.0), _running(trials, trial))
+        self._hand_on(row_of(job, self.context, None, error, 0.0), trials, trial)
+
+    def _hand_on(self, row: Row, trials: list[Any], trial: Any) -> None:
+        if self.failure is None:
+            try:
+                self.on_row(row, _running(trials, trial))
+            except Exception as error:
+                self.failure = error
+                raise
 
 
 def _running(trials: list[Any], but: Any) -> int:
@@ -78,23 +88,31 @@ def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement,
 
     Raises:
         InputError: no such cluster, or no machine in it that has what a trial needs.
+        RunError: Ray died on this machine, or gave up. What `on_row` raises ends the trials.
     """
     pool = placement.pool
     pool = replace(pool, object_store=pool.object_store + 2 * context.nbytes)
-    with ray_running(pool), tempfile.TemporaryDirectory(prefix="search-tune-") as scratch:
+    with ray_running(pool) as scratch:
         check_resources(pool)
+        callback = RowCallback(jobs, context, on_row)
         shared = tune.with_parameters(TrialActor, context=context, jobs=list(jobs), compute=placement.compute)
         resources = {"cpu": float(pool.cpus), "gpu": pool.gpus}
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(shared, resources),
             param_space={"job": tune.grid_search(list(range(len(jobs))))},
             tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=placement.max_concurrent),
             run_config=tune.RunConfig(
                 name="trials",
-                storage_path=scratch,
+                storage_path=str(scratch / "tune"),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=pool.retries),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[RowCallback(jobs, context, on_row)],
+                callbacks=[callback],
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError as error:
+            raise callback.failure or RunError(f"Ray Tune stopped: {describe(error.__cause__ or error)}") from None
+        if callback.failure is not None:
+            raise callback.failure

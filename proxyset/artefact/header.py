@@ -1,9 +1,9 @@
 """What the header of an artefact may hold, and whether its tensors are what the header says."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from proxyset.data.choice import SIZES
 from proxyset.data.images import ImageSet
@@ -27,12 +27,19 @@ class SpecHeader(Schema):
     """A `DatasetSpec` as a file has it."""
 
     name: str
-    channels: Literal[1, 3]
+    channels: int
     size: int = Field(ge=SIZES[0], le=SIZES[-1])
     class_names: list[str] = Field(min_length=1, max_length=MOST_CLASSES)
     mean: list[Mean]
     std: list[Deviation]
     flip: bool = True
+
+    @field_validator("channels")
+    @classmethod
+    def _grey_or_colour(cls, channels: int) -> int:  # of a Literal, true would be 1
+        if channels not in (1, 3):
+            raise ValueError("must be 1 or 3")
+        return channels
 
     @model_validator(mode="after")
     def _one_for_each_channel(self) -> "SpecHeader":

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from proxyset.compute.ray_environment import prepare_ray
+from proxyset.compute.ray_local import guarded, scratch_folder
 from proxyset.errors import InputError, RunError
 from proxyset.registry import describe
 
@@ -27,6 +28,10 @@ MakeWorker = Callable[[], Callable[[J], R]]
 """Makes what does the jobs, once in every process that works; must be picklable."""
 
 OBJECT_STORE = 128 * 2**20  # bytes, besides large data that workers share
+
+
+class WorkersLost(RunError):
+    """Ray itself died on this machine. Who knows how the work goes on adds that."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def run_jobs(
         on_result: called in this process with the number of a job and its result, as they come.
 
     Raises:
+        WorkersLost: Ray died on this machine.
         InputError, RunError: as the jobs raise them; RunError also where a job's worker died once more than
             `pool.retries`, or a job raised anything else in a worker.
     """
@@ -168,52 +174,91 @@ def workers_that_fit(pool: Pool) -> int:
 
 
 @contextlib.contextmanager
-def ray_running(pool: Pool) -> Iterator[None]:
+def ray_running(pool: Pool) -> Iterator[Path]:
     """Ray as the pool says; one that already runs in this process is used and left running.
+
+    Yields:
+        A folder for temporary files, removed in the end.
 
     Raises:
         InputError: no cluster at the address.
+        WorkersLost: Ray died on this machine.
     """
     prepare_ray(local=pool.address is None)
     import ray
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is reported as a result
-    if ray.is_initialized():
-        yield
-        return
-    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with scratch_folder() as folder:
+        if ray.is_initialized():
+            yield folder
+        elif pool.address is not None:
+            with _joined(pool.address):
+                yield folder
+        else:
+            with _started(pool, folder):
+                yield folder
+
+
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[None]:
+    """The cluster at an address."""
+    import ray
+
     try:
-        _start_ray(pool)
+        with _signals_kept():
+            ray.init(address, **QUIET)
     except ConnectionError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster at `address={pool.address}`: {reason}") from None
+        raise InputError(f"no Ray cluster at `address={address}`: {reason}") from None
     try:
-        with contextlib.suppress(ValueError):  # not the main thread
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray replaces it; the command saves and says how to go on
         yield
     finally:
         ray.shutdown()
 
 
-def _start_ray(pool: Pool) -> None:
+@contextlib.contextmanager
+def _started(pool: Pool, folder: Path) -> Iterator[None]:
+    """A Ray of our own, which ends with this process."""
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     # workers import a user's modules by name, which lie in the working folder
     path = os.pathsep.join(dict.fromkeys([str(Path.cwd()), *filter(None, sys.path)]))
-    if pool.address is not None:
-        ray.init(pool.address, **quiet)
-        return
-    cpus = None if pool.workers is None else pool.workers * pool.cpus
-    # "local", because without an address Ray would join whatever else runs on this machine
-    ray.init(
-        "local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=pool.object_store,
-        runtime_env={"env_vars": {"PYTHONPATH": path}},
-        **quiet,
-    )
+
+    def start() -> None:
+        # "local", because without an address Ray would join whatever else runs on this machine
+        with _signals_kept():
+            ray.init(
+                "local",
+                num_cpus=None if pool.workers is None else pool.workers * pool.cpus,
+                include_dashboard=False,
+                object_store_memory=pool.object_store,
+                runtime_env={"env_vars": {"PYTHONPATH": path}},
+                _temp_dir=str(folder),
+                **QUIET,
+            )
+
+    with guarded(folder, start) as guard:
+        try:
+            with guard:
+                yield
+        except BaseException:
+            if guard.lost:
+                raise WorkersLost("Ray died on this machine (out of memory, or killed); what is finished is kept") from None
+            raise
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray replaces what handles SIGTERM; the command saves and says how to go on."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    yield
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def check_resources(pool: Pool) -> None:

@@ -67,6 +67,11 @@ def operations(strategy: str, flip: bool) -> tuple[str, ...]:
     return kept
 
 
+def strategy(names: tuple[str, ...]) -> str:
+    """The strategy of which `operations` makes these names."""
+    return ("+" if any("_" in name or ":" in name for name in names) else "_").join(names) or "none"
+
+
 def draw(names: tuple[str, ...], generator: torch.Generator, count: int = 1) -> Transform | None:
     """Draw one of the operations and its parameters for `count` images; None where there is nothing to draw from."""
     if not names:

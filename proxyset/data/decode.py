@@ -1,5 +1,6 @@
 """Many images to one tensor, in bounded memory."""
 
+import logging
 import os
 import time
 import warnings
@@ -126,10 +127,18 @@ class _Patient:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings: on sizes that we limit ourselves, on damaged EXIF, on unusual palettes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+    """Without what Pillow warns of and logs: sizes that we limit ourselves, damaged EXIF, unusual palettes."""
+    log = logging.getLogger("PIL")
+    passed_on, nowhere = log.propagate, logging.NullHandler()
+    log.propagate = False
+    log.addHandler(nowhere)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        log.propagate = passed_on
+        log.removeHandler(nowhere)
 
 
 class _Pixels:

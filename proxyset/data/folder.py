@@ -16,7 +16,7 @@ from proxyset.data.images import ImageSet
 from proxyset.data.layout import Layout, files_in, find_layout, folders_in
 from proxyset.data.npz import as_targets
 from proxyset.data.split import Reading, Split
-from proxyset.errors import InputError
+from proxyset.errors import InputError, one_line
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 TARGETS = "targets.csv"  # beside the training images: a line per file, with a probability for each class
@@ -106,4 +106,4 @@ def _read_targets(table: Path, files: Sequence[Path], classes: Sequence[str]) ->
     except KeyError as error:
         raise InputError(f"{str(table)!r} has no line for {error.args[0]!r}") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"cannot read {str(table)!r}: {error}") from None
+        raise InputError(f"cannot read {str(table)!r}: {one_line(error)}") from None

@@ -30,6 +30,19 @@ NAMES = ("digits", *VISION_NAMES)
 LOG = logging.getLogger("proxyset")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where images come from: `kind` is digits, vision, path or memory."""
+
+    kind: str
+    label: str
+    place: Any
+
+    def source(self) -> dict[str, str]:
+        """What loads it again from any folder; nothing for images from memory."""
+        return {} if self.kind == "memory" else {"source": str(self.place)}
+
+
 def load(
     source: str | Path | torch.utils.data.Dataset[Any] | tuple[Any, ...],
     *,
@@ -70,6 +83,11 @@ def load(
     split = _read(origin, Path(data_root).expanduser(), decoding)
     for line in split.reading.left_out:
         LOG.warning("left out: %s", line)
+    return _finish(split, choice, origin, decoding, label)
+
+
+def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding, label: str) -> Dataset:
+    """A dataset of what was read: checked, divided, and in the form that is asked for."""
     _check_labels(split, label)
     train, test = _divide(split, choice.test_fraction)
     shape = tuple(train.images.shape[1:])
@@ -94,19 +112,6 @@ def _check(choice: DataChoice) -> None:
         raise InputError(f"`test_fraction` must be between 0 and 1, got {choice.test_fraction}")
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where images come from: `kind` is digits, vision, path or memory."""
-
-    kind: str
-    label: str
-    place: Any
-
-    def source(self) -> dict[str, str]:
-        """What loads it again from any folder; nothing for images from memory."""
-        return {} if self.kind == "memory" else {"source": str(self.place)}
-
-
 def _locate(source: Any) -> Origin:
     """
     Raises:
@@ -117,8 +122,13 @@ def _locate(source: Any) -> Origin:
     name = str(source)
     if name in NAMES:
         return Origin("digits" if name == "digits" else "vision", name, name)
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(name)
+    try:
+        path = path.expanduser()
+        exists = path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, the home of nobody
+        exists = False
+    if exists:
         path = path.resolve()
         return Origin("path", path.name if path.is_dir() else path.stem, path)
     if path.suffix or len(path.parts) > 1:
@@ -166,6 +176,8 @@ def _check_labels(split: Split, name: str) -> None:
         if len(data) and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < classes:
             found = f"{int(data.labels.min())}..{int(data.labels.max())}"
             raise InputError(f"{name}: {part} labels are out of range, found {found} with {classes} classes")
+        if data.targets is not None and data.targets.shape[1] != classes:
+            raise InputError(f"{name}: {part} targets are of {data.targets.shape[1]} classes, found {classes} classes")
         empty = (data.labels.bincount(minlength=classes) == 0).nonzero().flatten().tolist()
         if empty:
             kind = "test images" if part == "test" else "images"

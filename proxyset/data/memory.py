@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def read_memory(source: Any, form: Decoding) -> Split:
     train, reading = _read_images(source[0], source[1], "the training images", form)
     test = None
     if len(source) == 4:
-        test, of_test = _read_images(source[2], source[3], "the test images", form)
+        alike = replace(form, channels=train.images.shape[1])
+        test, of_test = _read_images(source[2], source[3], "the test images", alike)
         reading += of_test
     return Split(train, test, numbered(train, "the training images"), whole=test is None, reading=reading)
 

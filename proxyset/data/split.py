@@ -25,8 +25,8 @@ class Reading:
         return Reading(self.done + other.done, self.left_out + other.left_out, self.notes + other.notes)
 
     def phrases(self) -> tuple[str, ...]:
-        """All of it, in short; empty where nothing was done."""
-        counts = [f"{count} {what}" for what, count in self.done.items() if count]
+        """All of it, in short, what was done to most images first; empty where nothing was done."""
+        counts = [f"{count} {what}" for what, count in self.done.most_common() if count]
         lost = [f"{len(self.left_out)} left out as unreadable"] if self.left_out else []
         return (*counts, *lost, *self.notes)
 

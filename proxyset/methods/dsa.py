@@ -81,7 +81,7 @@ class DC(LearnedMethod):
         from proxyset.data import augment
 
         steps, epochs = self.schedule(problem.ipc)
-        operations = "_".join(augment.operations(self.augment, problem.spec.flip)) or "none"
+        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
         chosen = {"inner_steps": steps, "net_epochs": epochs, "lr_img": self.image_lr(), "augment": operations}
         return super().resolved(problem) | chosen
 

@@ -16,22 +16,29 @@ from proxyset.train.evaluate import Score
 MOST_LETTERS = 10_000  # of one cell
 
 
-def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
-    """The rows of `score_all` as a table on stderr: a row per training set, a column per network."""
-    table = Table(title="test accuracy %, mean ± std over networks (n)")
-    table.add_column("training set")
-    for net in nets:
-        table.add_column(_text(net), justify="right")
-    table.add_column("time", justify="right")
+def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[list[str]]:
+    """The rows of `score_all` as lines of cells: a line per training set, a column per network; the first has titles."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     files = list(dict.fromkeys(row["name"] for row in rows if row["file"]))
+    lines = [["training set", *nets, "time"]]
     for name in names:
         scores = [row for row in rows if row["name"] == name]
-        cells = (_cell(row["accuracies"]) for row in scores)
-        table.add_row(_text(name), *cells, duration(sum(row["seconds"] for row in scores)))
+        cells = [_cell(row["accuracies"]) for row in scores]
+        lines.append([name, *cells, duration(sum(row["seconds"] for row in scores))])
     if len(files) > 1:
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
-        table.add_row(f"all {len(files)} sets", *(_cell(accuracies) for accuracies in pooled), "")
+        lines.append([f"all {len(files)} sets", *(_cell(accuracies) for accuracies in pooled), ""])
+    return lines
+
+
+def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
+    """`score_table` on stderr."""
+    head, *lines = score_table(rows, nets)
+    table = Table(title="test accuracy %, mean ± std over networks (n)")
+    for number, title in enumerate(head):
+        table.add_column(_text(title), justify="right" if number else "left")
+    for line in lines:
+        table.add_row(*map(_text, line))
     Console(stderr=True).print(table)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from continual import compare
 from continual.api import learn_stream
 from continual.compare import Cell, Common, Distils, check_cells, make_cells, run_cells
+from continual.estimate import Estimate
 from continual.results import StreamResult
 from continual.schemes.eeil import Eeil
 from continual.settings import Budget, StreamChoice, TaskTraining
@@ -50,16 +52,18 @@ def test_the_grid_has_every_memory_with_and_without_distillation(common: Common)
     assert not any(cell.kd for cell in make_cells(("random",), (0,), "both", afresh))
 
 
-def test_the_estimate_counts_every_memory_once_for_each_seed(common: Common) -> None:
-    assert check_cells(make_cells(("none", "random"), (0, 1), "both", common), SESSION)[0].making == 0
-    budget = Budget(ipc=2, store=common.budget.store, memory_settings=("iterations=5",))
-    cells = make_cells(("dsa",), (0, 1), "both", replace(common, budget=budget))
-    once, finished = check_cells(cells[:1], SESSION)
-    both, _ = check_cells(cells, SESSION)
-    assert finished == 0
-    assert once.making > 0
-    assert both.making < 4 * once.making
-    assert both.learning > once.learning > 0
+def test_the_estimate_counts_every_memory_once_for_each_seed(common: Common, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = make_cells(("none", "random"), (0, 1), "both", common)
+    assert check_cells(cells, SESSION)[0].making == 0
+    monkeypatch.setattr(compare, "estimate", lambda scheme, finished: Estimate(10.0, 1.0))
+    assert check_cells(cells, SESSION) == (Estimate(40.0, 8.0), 0)
+
+
+def test_the_estimate_leaves_out_what_is_finished(common: Common) -> None:
+    (cell,) = make_cells(("none",), (0,), "without", common)
+    run_cells([cell])
+    assert check_cells([cell], SESSION, resume=True) == (Estimate(0.0, 0.0), 2)
+    assert check_cells([cell], SESSION)[1] == 0
 
 
 def test_each_memory_takes_the_settings_that_it_has(common: Common) -> None:

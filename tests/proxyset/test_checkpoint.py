@@ -1,14 +1,17 @@
 """The state of long work: bit for bit, refused where it does not belong, in step with the work."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from proxyset import checkpoint as module
 from proxyset.checkpoint import Checkpoint, read_step
 from proxyset.errors import InputError
+from proxyset.tensors import seal, write_bytes
 
 
 def test_state_comes_back_bit_for_bit(tmp_path: Path, generator: torch.Generator) -> None:
@@ -149,3 +152,40 @@ def test_another_number_of_threads_is_said_in_one_line(
     assert f"this process has {more_threads}" in message
     assert f"OMP_NUM_THREADS={more_threads - 1}" in message
     assert "\n" not in message
+
+
+def test_a_checkpoint_without_a_seal_is_of_an_older_version(tmp_path: Path) -> None:
+    """It could have been changed without a trace, so it is not gone on from."""
+    header = {"identity": {}, "step": 1, "seconds": 1.0, "threads": 1}
+    save_file({"x": torch.zeros(1)}, tmp_path / "state", metadata={"checkpoint": json.dumps(header)})
+    with pytest.raises(InputError, match="written by an older version; `force=True` starts over"):
+        Checkpoint(tmp_path / "state", 1, {}).restore()
+    assert read_step(tmp_path / "state") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"step": -1}, {"step": True}, {"step": 1.5}, {"seconds": -1}, {"seconds": "1"}, {"identity": []}, {"threads": 0}],
+    ids=str,
+)
+def test_a_sealed_header_that_cannot_be_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    header = {"identity": {}, "step": 1, "seconds": 1.0, "threads": 1, "instructions": "AVX2"} | change
+    state = {"x": torch.zeros(1)}
+    (tmp_path / "state").write_bytes(write_bytes(state, seal(state, header, "checkpoint")))
+    with pytest.raises(InputError, match=f"cannot read the checkpoint .*{next(iter(change))}"):
+        Checkpoint(tmp_path / "state", 1, {}).restore()
+
+
+def test_other_vector_instructions_are_said_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Checkpoint(tmp_path / "state", 1, {}).offer({"x": torch.zeros(1)})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "OTHER")
+    assert Checkpoint(tmp_path / "state", 1, {}).restore() is not None
+    (message,) = caplog.messages
+    assert "OTHER" in message
+
+
+def test_an_identity_that_is_no_json_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        Checkpoint(tmp_path / "state", 1, {"lr": float("nan")})

@@ -22,8 +22,8 @@ WRONG: tuple[Any, ...] = (
     "\x00", "\x1b[31m\n", "\ud800", "n" * 1000, "../..", "1", "true", [], [[]], [1, "a", None], {}, {"a": 1}, {"": {}},
 )  # fmt: skip
 PIECES = (
-    b"\x00", b"\xff", b"\xff\xfe", b"\xed\xa0\x80", b"\n", b"\r\n", b'"', b"'", b"[", b"[" * 3000, b"{" * 3000, b"]", b"}", b",", b":",
-    b"null", b"true", b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"9" * 5000, b"&a [*a]", b"*a", b"!!python/none ",
+    b"\x00", b"\xff", b"\xff\xfe", b"\xed\xa0\x80", b"\n", b"\r\n", b'"', b"'", b"[", b"[" * 3000, b"{" * 3000, b"]", b"}",
+    b",", b":", b"null", b"true", b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"9" * 5000, b"&a [*a]", b"*a", b"!!python/none ",
     b"\\u0000", b"\x1b[2J", b"\x00" * 64, b"\xff" * 64,
 )  # fmt: skip
 
@@ -83,7 +83,7 @@ def _noise(data: bytes, draw: random.Random) -> bytes:
 
 
 def changed(value: Any, draw: random.Random) -> Any:
-    """A copy of a JSON value in which one thing, anywhere, has another type or value, is missing, or is there besides."""
+    """A copy of a JSON value in which one thing, anywhere, has another type or value, is missing, or is added."""
     root = json.loads(json.dumps([value]))
     places = list(_places(root))
     holder, key = draw.choice(places)

@@ -1,22 +1,25 @@
 """Kill a program at every write point, then run it again: a driver for a process of its own.
 
-    python -m tests.robust.kills SPEC.json
+    python -m tests.robust.kills SPECS.json
 
-The specification names a program, its words, and a template of the folder that it runs in. The folder is copied once for
+Each specification names a program, its words, and a template of the folder that it runs in. The folder is copied for
 each write point; the program runs in the copy and kills itself there; then it runs again with other words. Every run is
-a fork of this process, which imports everything once and computes nothing, so it is as good as a fresh one.
+a fork of this process, which imports everything once and computes nothing, so it is as good as a fresh one. Nothing is
+really synced: a kill, other than a power cut, does not need it.
 """
 
 import builtins
 import contextlib
+import gc
 import importlib
 import itertools
 import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ class Spec:
         template: the folder that each run begins in.
         root: where the copies go, called 1, 2, ... after the write point, and `whole` for a run that is not killed.
         argv, again: the words of the run that is killed, and of the run after it.
+        setup: the words of runs that are done in the template first.
     """
 
     main: str
@@ -44,6 +48,7 @@ class Spec:
     root: str
     argv: list[str]
     again: list[str]
+    setup: Sequence[list[str]] = ()
 
 
 @dataclass
@@ -78,7 +83,7 @@ class HalfWriter:
 
 
 def die_at(number: int) -> None:
-    """From now on this process kills itself at its write point of that number."""
+    """From now on this process kills itself at its write point of that number (0: at none)."""
     counter = itertools.count(1)
 
     def point() -> None:
@@ -106,6 +111,7 @@ def die_at(number: int) -> None:
         return HalfWriter(opened, point) if set(mode) & set("wax") else opened
 
     low, high, from_handle = os.open, builtins.open, os.fdopen
+    os.fsync = lambda handle: None
     for name in POINTS:
         setattr(os, name, before(getattr(os, name)))
     os.open, os.fdopen, builtins.open = open_low, fdopen, open_high  # type: ignore[assignment]
@@ -125,8 +131,7 @@ def run(spec: Spec, folder: Path, argv: list[str], number: int = 0) -> Run:
             os.close(err)
             module, _, function = spec.main.partition(":")
             main = getattr(importlib.import_module(module), function)
-            if number:
-                die_at(number)
+            die_at(number)
             main(argv)
             code = 0
         except SystemExit as stop:
@@ -144,6 +149,9 @@ def kill_everywhere(spec: Spec) -> list[dict[str, Any]]:
     """For each write point how the killed run ended, what it left, and how the run after it ended."""
     root = Path(spec.root)
     runs: list[dict[str, Any]] = []
+    for argv in spec.setup:
+        done = run(spec, Path(spec.template), argv)
+        assert done.code == 0, done
     for number in range(MOST):
         folder = root / (str(number) if number else "whole")
         shutil.copytree(spec.template, folder, symlinks=True)
@@ -156,15 +164,38 @@ def kill_everywhere(spec: Spec) -> list[dict[str, Any]]:
     raise AssertionError(f"still killed at write point {MOST}")
 
 
+def kill_all(specs: Sequence[Spec], folder: Path) -> list[list[dict[str, Any]]]:
+    """`kill_everywhere` for each of them, in one process of its own.
+
+    Gives for each the run that was not killed, then those that were; each has run again without an error.
+    """
+    file = folder / "specs.json"
+    file.write_text(json.dumps([asdict(spec) for spec in specs]))
+    command = [sys.executable, "-m", "tests.robust.kills", str(file)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    every = []
+    for whole, *runs, last in json.loads(done.stdout):
+        assert whole["killed"]["code"] == last["killed"]["code"] == 0, (whole, last)
+        for one in runs:
+            assert one["killed"]["code"] == -signal.SIGKILL, one
+            assert one["again"]["code"] == 0, one
+        every.append([whole, *runs])
+    return every
+
+
 def main() -> None:
-    spec = Spec(**json.loads(Path(sys.argv[1]).read_text()))
+    specs = [Spec(**fields) for fields in json.loads(Path(sys.argv[1]).read_text())]
     import torch
 
     torch.set_num_threads(1)
-    for module in spec.modules:
+    for module in {module: None for spec in specs for module in spec.modules}:
         importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # so that the forks share their memory
     with contextlib.redirect_stdout(sys.stderr):
-        runs = kill_everywhere(spec)
+        runs = [kill_everywhere(spec) for spec in specs]
     print(json.dumps(runs))
 
 

@@ -19,7 +19,7 @@ from proxyset.train.recipe import Recipe
 from search.sources.free import jacobian_covariance
 from search.sources.trained import some_batches
 from search.space import CHOICES, Candidate
-from search.trial import Job, TrialContext, Workbench
+from search.trial import Job, TrialContext, Workbench, check_memory
 
 
 def score(context: TrialContext, job: Job, session: Session | None = None) -> float:
@@ -223,10 +223,11 @@ def test_the_memory_limit_reaches_a_trial(
 
 
 def test_a_limit_that_not_even_one_image_fits_is_refused_before_the_trials(context: TrialContext) -> None:
-    bench = Workbench(context, Session(device="cpu", memory_limit=0.01))
+    session = Session(device="cpu", memory_limit=0.01)
     with pytest.raises(InputError, match="memory_limit"):
-        bench.check_memory(next(iter(context.candidates.values())))
-    Workbench(context, Session(device="cpu", memory_limit=4)).check_memory(next(iter(context.candidates.values())))
+        check_memory(list(context.candidates.values()), context.spec, context.settings, session)
+    session = Session(device="cpu", memory_limit=4)
+    check_memory(list(context.candidates.values()), context.spec, context.settings, session)
 
 
 def test_compiling_reaches_a_trial(context: TrialContext, monkeypatch: pytest.MonkeyPatch) -> None:

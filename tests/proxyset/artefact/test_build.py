@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,6 +78,18 @@ def test_a_method_is_named_or_given(tiny: Dataset) -> None:
         build(tiny, "random", 10, session=CPU)
 
 
+def test_the_provenance_loads_the_dataset_again_from_any_folder(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "mine.npz", images=tiny.train.images.numpy(), labels=tiny.train.labels.numpy())
+    monkeypatch.chdir(tmp_path)
+    facts = build(proxyset.load("mine.npz"), "random", 2, session=CPU).provenance["dataset"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = proxyset.load(**{name: value for name, value in facts.items() if name not in ("sha256", "images")})
+    assert again.sha256 == facts["sha256"]
+
+
 # In a file, whatever happens.
 
 
@@ -143,7 +156,7 @@ def test_the_training_set_is_hashed_once(tiny: Dataset, path: Path, monkeypatch:
     digest = ImageSet.sha256
     monkeypatch.setattr(ImageSet, "sha256", spied(digest, hashed, len))
     for seed in range(2):
-        build_file(ProxySpec(tiny, SMALL, 2, seed), path, session=CPU, progress=False)
+        build_file(ProxySpec(tiny, SMALL, 2, seed), path.with_stem(f"set{seed}"), session=CPU, progress=False)
     assert hashed.count(len(tiny.train)) == 1
 
 

@@ -1,153 +1,209 @@
-"""An ordered map over jobs, in this process and on Ray."""
+"""Jobs in turn and in workers of Ray; Ray keeps to itself, and to its process."""
 
-import functools
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from proxyset.compute.parallel import Pool, cores, default_workers, run_jobs
+from proxyset.compute.parallel import Pool, WorkersLost, run_jobs
+from proxyset.compute.ray_local import LOCK, PREFIX, remove_stale, scratch_folder
 from proxyset.errors import InputError, RunError
 
-HERE, RAY = Pool(), Pool(workers=2)
-Job = tuple[str, float]
-"""What to do, and a number."""
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def make_worker(folder: Path) -> Callable[[Job], tuple[float, int]]:
-    """A worker that leaves a file in `folder` when it is made, and squares numbers; gives its process too."""
-    (folder / f"made-{os.getpid()}-{time.monotonic_ns()}").touch()
-
-    def work(job: Job) -> tuple[float, int]:
-        kind, number = job
-        if kind == "slow":
-            time.sleep(0.5)
-        if kind == "dies once" and not (folder / "died").exists():
-            (folder / "died").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if kind == "dies":
-            os._exit(3)
-        if kind == "wrong input":
-            raise InputError("`net` is unknown")
-        if kind == "cannot go on":
-            raise RunError("the loss became nan")
-        if kind == "bug":
-            raise ZeroDivisionError("division by\nzero")
-        return number**2, os.getpid()
-
-    return work
+@pytest.fixture
+def global_generators_stay_put() -> None:
+    """Ray draws from the global generator of `random`."""
 
 
-def makers(folder: Path) -> list[int]:
-    """The process of each worker that was made."""
-    return [int(file.name.split("-")[1]) for file in folder.glob("made-*")]
+class Doubler:
+    """A worker; the job says what becomes of it."""
+
+    def __call__(self, job: str | int) -> int:
+        if job == "die":
+            os._exit(1)
+        if job == "wrong":
+            raise InputError("a wrong job")
+        if job == "fail":
+            raise KeyError("missing")
+        if job == "sleep":
+            time.sleep(300)
+            return 0
+        return 2 * int(job)
 
 
-def squares(*numbers: float) -> list[Job]:
-    return [("square", number) for number in numbers]
+def test_in_this_process_results_come_in_order() -> None:
+    seen: list[tuple[int, int]] = []
+    results = run_jobs(Doubler, [1, 2, 3], Pool(), lambda number, result: seen.append((number, result)))
+    assert results == [2, 4, 6]
+    assert seen == [(0, 2), (1, 4), (2, 6)]
 
 
-def no_worker() -> Callable[[Job], None]:
-    raise InputError("`data_root` is empty")
+DRIVER = """
+import os, sys, threading, time
+sys.path.insert(0, {root!r})
+from proxyset.compute.parallel import Pool, run_jobs
+from tests.proxyset.compute.test_parallel import Doubler
+
+def words(process):
+    import psutil
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
+
+def report():
+    import ray, psutil
+    while True:
+        time.sleep(0.2)
+        family = psutil.Process().children(recursive=True)
+        if sum(words(process).startswith("ray::_Actor.run") for process in family) == 2:
+            print(ray._private.worker._global_node.get_session_dir_path(), *(process.pid for process in family), flush=True)
+            return
+
+threading.Thread(target=report, daemon=True).start()
+run_jobs(Doubler, ["sleep", "sleep", "sleep"], Pool(workers=2))
+"""
 
 
-# In this process.
+class Driver:
+    """A process that runs jobs on a Ray of its own."""
 
-
-def test_in_this_process_jobs_are_done_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)  # as on a machine that has none
-    seen: list[tuple[int, tuple[float, int]]] = []
-    results = run_jobs(
-        functools.partial(make_worker, tmp_path),
-        squares(3, 1, 2),
-        HERE,
-        lambda number, result: seen.append((number, result)),
-    )
-    assert [result for result, _ in results] == [9, 1, 4]
-    assert seen == list(enumerate(results))
-    assert makers(tmp_path) == [os.getpid()]
-    assert run_jobs(functools.partial(make_worker, tmp_path), [], HERE) == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "error"), [("wrong input", InputError), ("cannot go on", RunError), ("bug", ZeroDivisionError)]
-)
-def test_in_this_process_errors_come_as_they_are(kind: str, error: type[Exception], tmp_path: Path) -> None:
-    done: list[int] = []
-    jobs = [*squares(1), (kind, 0.0), *squares(2)]
-    with pytest.raises(error):
-        run_jobs(functools.partial(make_worker, tmp_path), jobs, HERE, lambda number, result: done.append(number))
-    assert done == [0]
-
-
-def test_as_many_workers_as_there_are_cores_to_spare() -> None:
-    assert cores() >= 1
-    assert default_workers(torch.device("cpu")) == max(1, cores() - 1 if cores() > 2 else 1)
-    assert default_workers(torch.device("cuda")) == 1
-    assert Pool().in_process
-    assert not Pool(workers=2).in_process
-    assert not Pool(address="auto").in_process
-    assert not Pool(workers=None).in_process
-
-
-# On Ray, which is started once for all of these.
-
-
-@pytest.mark.usefixtures("local_ray")
-class TestOnRay:
-    @pytest.fixture(autouse=True)
-    def global_generators_stay_put(self) -> None:
-        """Ray draws from Python's."""
-
-    def test_results_come_as_they_are_ready_and_are_returned_in_order(self, tmp_path: Path) -> None:
-        seen: list[int] = []
-        jobs = [("slow", 5.0), *squares(1, 2, 3, 4)]
-        results = run_jobs(
-            functools.partial(make_worker, tmp_path), jobs, RAY, lambda number, result: seen.append(number)
+    def __init__(self) -> None:
+        code = DRIVER.format(root=str(ROOT))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
-        assert [result for result, _ in results] == [25, 1, 4, 9, 16]
-        assert sorted(seen) == [0, 1, 2, 3, 4]
-        assert seen[0] != 0  # the slow one is not waited for
-        processes = {process for _, process in results}
-        assert os.getpid() not in processes
-        assert len(processes) <= 2
-        assert len(makers(tmp_path)) == len(set(makers(tmp_path)))  # a worker is made once in a process
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1]
+        session, *family = line.split()
+        self.folder, self.family = Path(session).parent, [int(number) for number in family]
 
-    def test_a_worker_that_is_killed_is_replaced_and_its_job_done_again(self, tmp_path: Path) -> None:
-        jobs = [("dies once", 3.0), *squares(1, 2)]
-        results = run_jobs(functools.partial(make_worker, tmp_path), jobs, Pool(workers=2, retries=1))
-        assert [result for result, _ in results] == [9, 1, 4]
-        assert (tmp_path / "died").exists()
+    def living(self) -> list[int]:
+        return [number for number in self.family if _state(number) not in (None, "Z")]
 
-    def test_a_job_whose_workers_keep_dying_is_given_up(self, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match="job 1 of 1: its worker died 2 times") as raised:
-            run_jobs(functools.partial(make_worker, tmp_path), [("dies", 0.0)], Pool(workers=2, retries=1))
-        assert "\n" not in str(raised.value)
+    def raylet(self) -> int:
+        return next(number for number in self.family if _name(number) == "raylet")
 
-    @pytest.mark.parametrize(
-        ("kind", "error", "words"),
-        [
-            ("cannot go on", RunError, "^the loss became nan$"),
-            ("bug", RunError, "a job failed: ZeroDivisionError: division by zero"),
-        ],
-    )
-    def test_errors_of_a_job_reach_this_process(
-        self, kind: str, error: type[Exception], words: str, tmp_path: Path
-    ) -> None:
-        with pytest.raises(error, match=words) as raised:
-            run_jobs(functools.partial(make_worker, tmp_path), [(kind, 0.0)], RAY)
-        assert "\n" not in str(raised.value)
 
-    def test_a_worker_that_cannot_be_made_says_why(self) -> None:
-        """And a mistake in the input stays one."""
-        with pytest.raises(InputError, match=r"^`data_root` is empty$"):
-            run_jobs(no_worker, squares(1), RAY)
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    started = Driver()
+    yield started
+    started.process.kill()
+    started.process.communicate()
 
-    def test_a_worker_that_no_machine_has_room_for_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="a worker needs 1000 CPU"):
-            run_jobs(functools.partial(make_worker, tmp_path), squares(1), Pool(workers=2, cpus=1000))
+
+def _stat(number: int) -> tuple[str, list[str]] | None:
+    try:
+        before, _, after = Path(f"/proc/{number}/stat").read_text().rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return before.partition("(")[2], after.split()
+
+
+def _state(number: int) -> str | None:
+    stat = _stat(number)
+    return stat[1][0] if stat else None
+
+
+def _name(number: int) -> str | None:
+    stat = _stat(number)
+    return stat[0] if stat else None
+
+
+def wait_until(condition: object, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.1)
+    return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc")
+
+
+@needs_proc
+def test_a_killed_driver_leaves_no_process_and_no_folder(driver: Driver) -> None:
+    assert driver.folder.name.startswith(PREFIX)
+    assert len(driver.living()) >= 8  # Ray's own, its agents, two workers and the watchdog
+    os.kill(driver.process.pid, signal.SIGKILL)
+    assert wait_until(lambda: not driver.living(), 10), [(number, _name(number)) for number in driver.living()]
+    assert not driver.folder.exists()
+
+
+@needs_proc
+def test_ray_listens_on_the_loopback_only(driver: Driver) -> None:
+    family = [driver.process.pid, *driver.living()]
+    addresses = [address for number in family for address in listening(number)]
+    assert len(addresses) >= 5
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert set(addresses) <= loopback
+
+
+def listening(number: int) -> list[str]:
+    """The addresses, as /proc has them, on which a process waits for connections."""
+    sockets = set()
+    for entry in Path(f"/proc/{number}/fd").iterdir():
+        try:
+            sockets.add(os.readlink(entry))
+        except FileNotFoundError:
+            continue
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return [row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
+@needs_proc
+def test_a_dead_raylet_is_one_clear_error(driver: Driver) -> None:
+    os.kill(driver.raylet(), signal.SIGKILL)
+    out, err = driver.process.communicate(timeout=60)
+    assert driver.process.returncode == 1
+    assert err.splitlines()[-1].startswith(f"{WorkersLost.__module__}.WorkersLost: Ray died"), err
+    assert out == ""
+    assert wait_until(lambda: not driver.living(), 10)
+    assert not driver.folder.exists()
+
+
+def test_errors_of_jobs_come_back_as_ours_and_a_dead_worker_is_replaced() -> None:
+    """In one Ray each: an input error, a failure, a worker that dies; the rest of the jobs is done."""
+    assert run_jobs(Doubler, [1, 2, 3], Pool(workers=2)) == [2, 4, 6]
+    for job, error, words in (("wrong", InputError, "a wrong job"), ("fail", RunError, "KeyError")):
+        with pytest.raises(error, match=words):
+            run_jobs(Doubler, [1, job], Pool(workers=2))
+    with pytest.raises(RunError, match="died 2 times"):
+        run_jobs(Doubler, ["die"], Pool(workers=2, retries=1))
+
+
+def test_folders_of_dead_processes_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
+    dead, unknown, living = (tmp_path / f"{PREFIX}{name}" for name in ("dead", "unknown", "living"))
+    for folder in (dead, unknown, living):
+        (folder / "session").mkdir(parents=True)
+    (dead / LOCK).touch()
+    holder = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", holder, str(living / LOCK)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        remove_stale(tmp_path)
+        assert sorted(tmp_path.iterdir()) == [living, unknown]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_scratch_folder_is_short_enough_for_rays_sockets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 10)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with scratch_folder() as folder:
+        assert folder.is_dir()
+        assert len(str(folder)) < 45
+    assert not folder.exists()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxyset.data.augment import OPERATIONS, Operation, Transform, apply, draw, operations
+from proxyset.data.augment import OPERATIONS, Operation, Transform, apply, draw, operations, strategy
 from proxyset.errors import InputError
 from proxyset.train.recipe import ALL
 from tests import reference
@@ -120,6 +120,11 @@ def test_operations_are_drawn_evenly(generator: torch.Generator) -> None:
     assert min(drawn.count(name) for name in NAMES) > 140  # 200 expected
 
 
+@pytest.mark.parametrize("names", [(), ("crop",), NAMES, ("crop", "scale")])
+def test_operations_and_strategy_are_each_other_s_inverse(names: tuple[str, ...]) -> None:
+    assert operations(strategy(names), flip=True) == names
+
+
 def test_strategies() -> None:
     assert operations("none", flip=True) == ()
     assert set(operations(ALL, flip=True)) == set(NAMES)
@@ -170,6 +175,7 @@ def test_an_operation_of_one_s_own_is_drawn_and_applied_like_the_others(generato
     assert names == ("crop", reference_name)
     drawn = {draw(names, generator).operation for _ in range(40)}  # type: ignore[union-attr]
     assert drawn == set(names)
+    assert operations(strategy(names), flip=True) == names
     transform = draw((reference_name,), generator, 3)
     assert transform is not None
     torch.testing.assert_close(apply(transform, images()), fade(images(), transform.r.double()))

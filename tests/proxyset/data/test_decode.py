@@ -1,5 +1,6 @@
 """Many images to one tensor: what is held at a time, and who hears how far it is."""
 
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from proxyset.data.load import load
 from proxyset.data.raster import Raster, Source, read_image
 from proxyset.errors import InputError
 from tests.proxyset.data.made import pixels, png
+from tests.proxyset.data.odd import tiff_16
 from tests.proxyset.data.test_folder import write_folder
 
 
@@ -100,9 +102,15 @@ def test_a_line_is_shown_only_where_it_takes_a_while(
     assert "reading mine  10/10" in capsys.readouterr().err
 
 
-def test_pillow_prints_no_warnings(recwarn: Any) -> None:
+def test_pillow_prints_nothing(recwarn: Any, caplog: pytest.LogCaptureFixture) -> None:
     image = Image.fromarray(pixels(8, 8)).convert("P")
     image.info["transparency"] = b"\xff"
     sources: list[tuple[str, Source]] = [("a", image), ("b", png(pixels(8, 8)))]
     decode(sources, 2, Decoding())
     assert not recwarn.list
+    image_16 = tiff_16(pixels(8, 8, 1), "<", False)
+    one, many = (struct.pack("<HHIH", 277, 3, 1, samples) for samples in (1, 25000))  # tag SamplesPerPixel
+    damaged = image_16.replace(one, many)
+    with pytest.raises(InputError, match="cannot read image c"):
+        decode([("c", damaged)], 1, Decoding())
+    assert not caplog.records

@@ -100,7 +100,7 @@ def test_a_torch_dataset_of_pil_images_is_decoded_one_after_another() -> None:
     data = load(Photos(), size=8)
     assert asked == list(range(20))
     assert (data.spec.channels, len(data.train)) == (3, 16)
-    assert data.notes == ("19 cropped to squares", "20 resized to 8×8")
+    assert data.notes == ("20 resized to 8×8", "19 cropped to squares")
 
 
 def test_one_label_for_each_pil_image() -> None:

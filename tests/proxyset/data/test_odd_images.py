@@ -150,7 +150,7 @@ def expected(resize: str) -> np.ndarray:
 def test_images_that_are_not_square(resize: str, what: str, tmp_path: Path) -> None:
     data = load(write(tmp_path, ("wide.png", png(WIDE))), size=10, resize=resize)  # type: ignore[arg-type]
     np.testing.assert_array_equal(data.train.images[0].numpy(), expected(resize).transpose(2, 0, 1))
-    assert data.notes == (f"1 {what} to squares", "2 resized to 10×10", "1 made colour")
+    assert data.notes == ("2 resized to 10×10", f"1 {what} to squares", "1 made colour")
     assert load(**data.source).train.sha256() == data.train.sha256()
 
 

@@ -76,6 +76,14 @@ def test_an_unreadable_image_in_parquet_is_named_by_file_and_row(tmp_path: Path)
             load(tmp_path / "a.parquet")
 
 
+def test_text_is_not_taken_for_the_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(png(pixels(8, 8)))
+    cells = pa.array([{"bytes": str(tmp_path / "image.png")}] * 4)
+    pq.write_table(pa.table({"image": cells, "label": [0, 1, 0, 1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="needs one image column"):
+        load(tmp_path / "a.parquet")
+
+
 def test_a_column_of_soft_targets_is_read(tmp_path: Path) -> None:
     rows = [[0.25, 0.75]] * 10 + [[1.0, 0.0]] * 10
     more = {"target": pa.array(rows, pa.list_(pa.float32()))}

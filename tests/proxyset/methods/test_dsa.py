@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+import torch
+from torch import Tensor
 
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
+from proxyset.data.augment import Operation, operations
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.dsa import DC, DSA
@@ -93,3 +96,21 @@ def test_a_longer_schedule_is_estimated_longer(tiny: Dataset) -> None:
     session, problem = Session(device="cpu"), make_problem(tiny)
     short, long = (DC(**SMALL | {"iterations": each}).estimate(problem, session, Engine()) for each in (1, 1000))
     assert long.seconds > 50 * short.seconds
+
+
+def darker(images: Tensor, r: Tensor) -> Tensor:
+    return images * (1 - r.view(-1, 1, 1, 1) / 2)
+
+
+DARKER = Operation(darker, 1)
+
+
+def test_an_augmentation_of_one_s_own_is_used_and_recorded(tiny: Dataset) -> None:
+    name = f"{__name__}:DARKER"
+    mine, plain = DSA(**SMALL, augment=f"crop+{name}"), DSA(**SMALL, augment="crop")
+    recorded = mine.resolved(make_problem(tiny))["augment"]
+    assert operations(recorded, flip=True) == ("crop", name)
+    images = condense(mine, tiny).images
+    assert images.isfinite().all()
+    assert not torch.equal(images, condense(plain, tiny).images)
+    assert torch.equal(images, condense(DSA(**SMALL, augment=recorded), tiny).images)

@@ -1,0 +1,71 @@
+"""`search run`, killed at every write point and run again."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxyset.folders import MARKER
+from proxyset.parsing import read_rows
+from search.folder import CONFIG, PLAN, RESULTS, ROWS, SOURCES
+from tests.conftest import make_dataset
+from tests.robust.kills import Spec
+from tests.search.conftest import save_images
+
+MODULES = ["search.cli", "search.commands", "search.driver", "search.report", "search.figures", "proxyset.data.load"]
+MODULES += ["proxyset.methods.coreset", "matplotlib.backends.backend_agg", "torch._dynamo", "pyarrow.parquet"]
+MODULES += ["scipy.stats", "search.tables", "pandas", "rich.console"]
+FLAGS = "--dataset tiny.npz --where width<=32,depth<=1 --sample 2 --ipc 2 --epochs 1 --whole-epochs 1 --no-free"
+ARGV = ["run", *FLAGS.split(), "--workers", "0", "--proxy", "random", "--out", "run"]
+FILES = {"tiny.npz", "run", "proxysets", *(f"run/{name}" for name in (MARKER, CONFIG, PLAN, SOURCES, ROWS, *RESULTS))}
+
+
+def kill_everywhere(tmp_path: Path, argv: list[str], before: list[str] | None = None) -> list[dict[str, Any]]:
+    """What came of a kill at each write point; the run that was not killed first."""
+    template, copies = tmp_path / "template", tmp_path / "copies"
+    template.mkdir()
+    copies.mkdir()
+    save_images(make_dataset(counts=12), template / "tiny.npz")
+    if before is not None:
+        subprocess.run([sys.executable, "-m", "search", *before], cwd=template, check=True, capture_output=True)
+    again = ["again", *argv]
+    spec = Spec("tests.robust.search_world:go_on", MODULES, str(template), str(copies), argv, again)
+    (tmp_path / "spec.json").write_text(json.dumps(vars(spec)))
+    command = [sys.executable, "-m", "tests.robust.kills", str(tmp_path / "spec.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole, *runs, last = json.loads(done.stdout)
+    assert (whole["killed"]["code"], last["killed"]["code"]) == (0, 0), (whole, last)
+    assert all(one["killed"]["code"] == -signal.SIGKILL for one in runs)
+    for one in runs:
+        assert one["again"]["code"] == 0, one
+    return [whole, *runs]
+
+
+def outcome(folder: Path) -> tuple[Any, ...]:
+    """What must not depend on a kill: rows and summary without times, and which files there are."""
+    rows = [{**row, "seconds": 0} for row in read_rows(folder / "run" / ROWS)]
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    for facts in summary["sources"].values():
+        facts["build_seconds"] = facts["trial_seconds"] = 0
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert {name for name in names if not name.startswith("proxysets/")} == FILES
+    return rows, summary, names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("over", [False, True], ids=["new", "force"])
+def test_a_killed_run_goes_on_to_the_same_rows_and_leaves_nothing_over(over: bool, tmp_path: Path) -> None:
+    argv = [*ARGV, "--force"] if over else ARGV
+    whole, *runs = kill_everywhere(tmp_path, argv, [*ARGV, "--seed", "3"] if over else None)
+    expected = outcome(Path(whole["folder"]))
+    assert len(runs) > 50
+    for one in runs:
+        folder = Path(one["folder"])
+        if over and json.loads((folder / "run" / CONFIG).read_text())["seed"] == 3:
+            continue  # the old run had not gone yet: it is still whole
+        assert outcome(folder) == expected, one
