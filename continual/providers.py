@@ -1,5 +1,6 @@
 """Where memories come from: any method of the core run on a task's own data, proxy-set files, or all data."""
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import nn
 from continual.settings import JOINT
 from continual.stream import Stream, Task
 from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.outputs import checkpoint_path, claim_set
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
 from proxyset.compute.session import Session
@@ -109,6 +111,8 @@ class MethodProvider(Provider):
             ranked = ranker.rank_by(net, wanted.problem, self.session.device)
             return task.data.train[torch.cat([index[:ipc] for index in ranked])], time.monotonic() - started
         path = self._path(wanted, task)
+        if path.exists():
+            remove_rest(path)
         proxy = load_or_build(wanted, path, session=self.session, progress=self.show(path.stem))
         data = proxy.data
         if self.method.picks_real:  # a byte per value, as the real images take
@@ -129,6 +133,14 @@ class MethodProvider(Provider):
         """The method, if its images are ranked by features of the network that is being learned, as EEIL does."""
         method = self.method
         return method if self.ranks_by_learner and isinstance(method, FeatureCoreset) and method.trains() else None
+
+
+def remove_rest(path: Path) -> None:
+    """Remove what a process left beside a finished set if it was killed right after that was whole."""
+    rest = checkpoint_path(path), path.with_name(f".{path.name}.lock")
+    if any(one.exists() for one in rest):
+        with contextlib.suppress(InputError), claim_set(path, resume=True, picture=False):  # unless somebody works on it
+            rest[0].unlink(missing_ok=True)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """YAML without what a file of settings has no use for: tags, merges, many aliases, one key twice."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -15,10 +15,10 @@ _TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "f
 class _Loader(yaml.SafeLoader):
     """Plain values only. Dates stay text."""
 
-    yaml_constructors: ClassVar = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _TAGS} | {
+    yaml_constructors = {  # noqa: RUF012tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _TAGS} | {
         None: yaml.SafeLoader.yaml_constructors[None]
     }
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag in _TAGS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from proxyset.cli.advice import advice
 from proxyset.cli.app import say
 
 if TYPE_CHECKING:
-    from proxyset.compute.plan import Engine, Estimate
+    from proxyset.compute.plan import Estimate
     from proxyset.compute.session import Session
     from proxyset.methods.base import Method
     from proxyset.report.scores import Contest
@@ -18,13 +18,12 @@ FEW_NETS, FEW_EPOCHS, FEW_ITERATIONS = 5, 300, 200
 NARROW = "convnet-w32"
 
 
-def where(session: Session, engine: Engine) -> str:
-    """Device, threads, precision and whether steps are compiled."""
+def where(session: Session) -> str:
+    """The device, and its threads."""
     import torch
 
     threads, device = torch.get_num_threads(), session.device
-    place = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
-    return f"on {place}, {engine.precision}{', compiled' * engine.compiled}"
+    return f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
 
 
 def announce_scores(sizes: Sequence[tuple[int, int]], baselines: Sequence[str], contest: Contest) -> None:
@@ -39,12 +38,12 @@ def announce_scores(sizes: Sequence[tuple[int, int]], baselines: Sequence[str], 
     )
 
 
-def say_score_estimate(estimate: Estimate, contest: Contest, place: str) -> None:
+def say_score_estimate(estimate: Estimate, contest: Contest, session: Session) -> None:
     """How long scoring will take, and what would make it shorter."""
     from proxyset.progress import duration, size
 
-    words = f"estimated: {duration(max(1, estimate.seconds))} to score, {size(estimate.memory)} of memory"
-    say(f"{place}, {words}")
+    time = duration(max(1, estimate.seconds))
+    say(f"on {where(session)}, estimated: {time} to score, {size(estimate.memory)} of memory")
     if line := advice(estimate.seconds, smaller_scores(estimate.seconds, contest)):
         say(line)
 
@@ -77,10 +76,10 @@ def smaller_build(seconds: float, method: Method, ipc: int) -> dict[str, str]:
         flags[f"iterations={FEW_ITERATIONS}"] = f"about {left}: a few points of accuracy less"
     if isinstance(net, str) and net.startswith("convnet") and "-w" not in net:
         flags[f"net={NARROW}"] = (
-            "several times faster: with fewer iterations too, 2 to 6 points less accurate than the paper's at 1 per class"
+            "several times faster: with 200 iterations 2 to 6 points less accurate than the paper at 1 per class"
         )
     if ipc > 1 and isinstance(iterations, int):
         flags["ipc=1"] = "many times faster: one image per class, and far less accurate"
     if isinstance(iterations, int):
-        flags["method=herding"] = "seconds: real images that are picked, nothing is learned"
+        flags["method=herding"] = "far faster: picks real images and learns nothing"
     return flags

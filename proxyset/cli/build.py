@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from proxyset.artefact.outputs import checkpoint_path, claim_set, picture_path
+from proxyset.cli.advice import advice
+from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
-from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, extract, peek, read_yaml, with_group
+from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, Seeds, extract, peek, read_yaml, with_group
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import load_set, net_of, score
+from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
 from proxyset.errors import InputError
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.settings import Compute, Settings
+from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:
     from proxyset.artefact.build import ProxySpec
@@ -31,14 +34,14 @@ STORE = Path("proxysets")
 class Choice(Settings):
     """The method."""
 
-    method: str = Field("dsa", description=f"{', '.join(METHODS)}, or your own as package.module:Class")
+    method: str = Field("dsa", description=f"{', '.join(METHODS)}, or package.module:Class, whose code is run")
     ipc: int = Field(1, description="images per class")
 
 
 class How(Seed, Choice):
     """How."""
 
-    seeds: tuple[int, ...] = Field((), description="build one set for each of these (default: only that of --seed)")
+    seeds: Seeds | None = Field(None, description="build one set for each of these (default: only that of --seed)")
 
 
 class Built(Output):
@@ -49,9 +52,13 @@ class Built(Output):
         description="the set's file, with {seed} in its name where there are several "
         "(default: proxysets/DATASET-METHOD-ipcN-seedN.safetensors)",
     )
-    nets: int = Field(0, ge=0, description="score each finished set with this many fresh networks (paper's protocol)")
+    nets: int = Field(
+        0, ge=0, le=10_000, description="score each finished set with this many fresh networks (paper's protocol)"
+    )
     resume: bool = Field(False, description="go on where an interrupted run stopped; finished sets are kept")
-    checkpoint_every: int = Field(10, ge=1, description="iterations (epochs for coresets) between two checkpoints")
+    checkpoint_every: int = Field(
+        10, ge=1, le=MOST_EPOCHS, description="iterations (epochs for coresets) between two checkpoints"
+    )
 
 
 class Build(ConfiguredCommand):
@@ -59,8 +66,9 @@ class Build(ConfiguredCommand):
 
     examples = (
         "proxyset build",
-        "proxyset build --dataset mnist --ipc 10 --nets 20",
-        "proxyset build --dataset my_images/ --size 32 --method herding",
+        "proxyset build --dataset mnist --net convnet-w32 --iterations 200 --nets 20",
+        "proxyset build --dataset my_images/ --size 32 --net convnet-w32 --iterations 200",
+        "proxyset build --dataset my_images/ --size 32 --method herding --ipc 10",
         "proxyset build --method my_module:MyMethod --help",
     )
 
@@ -117,7 +125,7 @@ def _output(command: Build, wanted: ProxySpec) -> Path:
     out = command.output.out
     if out is None:
         return STORE / f"{wanted.stem}.safetensors"
-    if len(command.how.seeds) > 1 and "{seed}" not in str(out):
+    if len(command.how.seeds or ()) > 1 and "{seed}" not in str(out):
         raise InputError("with several `seeds`, `out` needs '{seed}' in its name, such as sets/mine-{seed}.safetensors")
     path = Path(str(out).replace("{seed}", str(wanted.seed)))
     if path.suffix != ".safetensors":
@@ -149,17 +157,13 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
 
 def _announce(wanted: ProxySpec, session: Session) -> None:
     """Before the work: on what, how, and where; what was done to the images; whether the network suits them."""
-    import torch
-
     from proxyset.nets.depth import say_if_shallow
 
-    spec, device, engine = wanted.dataset.spec, session.device, wanted.engine(session)
-    threads = torch.get_num_threads()
-    where = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
+    spec, engine = wanted.dataset.spec, wanted.engine(session)
     how = f"{engine.precision}, compiled" if engine.compiled else engine.precision
     say(
         f"{spec.name}: {len(wanted.dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
-        f"{spec.classes} classes → {wanted.method.name}, {wanted.ipc} per class, on {where}, {how}"
+        f"{spec.classes} classes → {wanted.method.name}, {wanted.ipc} per class, on {where(session)}, {how}"
     )
     if wanted.dataset.reading:
         say(wanted.dataset.reading)
@@ -169,7 +173,9 @@ def _announce(wanted: ProxySpec, session: Session) -> None:
 
 
 def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> None:
-    """How long the sets that are missing will take, less what earlier runs have done, and how much memory."""
+    """How long the sets that are missing will take, less what earlier runs have done, and how much memory; what would
+    make it shorter.
+    """
     from proxyset.progress import duration, size
 
     if not todo:
@@ -185,7 +191,10 @@ def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session)
     if len(todo) > 1:
         scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
     without = f" ({duration(estimate.uncompiled * share)} without compiling)" if estimate.uncompiled else ""
-    say(f"estimated: {duration(estimate.seconds * share)}{without}{scope}, {size(estimate.memory)} of memory")
+    seconds = estimate.seconds * share
+    say(f"estimated: {duration(seconds)}{without}{scope}, {size(estimate.memory)} of memory")
+    if line := advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc)):
+        say(line)
 
 
 def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
@@ -235,4 +244,6 @@ def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session
     proxies = {str(path): load_set(path) for path in paths}
     nets = (net_of(proxies[str(paths[0])]),)
     contest = Contest(dataset, Evaluation(nets=command.output.nets), nets, command.how.seed)
+    check_contest(proxies, (), contest, session)
+    announce(proxies, (), contest, session)
     score(proxies, (), contest, session, command.output.as_json)

@@ -1,38 +1,50 @@
 """`proxyset eval`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from pydantic import Field
 
-from proxyset.cli.options import AsJson, ConfiguredCommand, DataRoot, Seed
+from proxyset.cli.app import say
+from proxyset.cli.options import ConfiguredCommand, DataRoot, Distinct, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import load_set, net_of, real_data, score
+from proxyset.cli.sets import announce, check_contest, load_set, net_of, real_data, score
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Settings
 from proxyset.train.protocols import Evaluation
+from proxyset.train.recipe import MOST_EPOCHS
 
 
 class Contenders(Settings):
     """What is scored."""
 
-    net: tuple[str, ...] = Field(
+    net: Annotated[tuple[str, ...], Distinct] = Field(
         (),
-        description="networks by name or package.module:function, several for a cross-architecture table "
-        "(default: the set's own)",
+        description="networks by name, or package.module:function, whose code is run; several for a "
+        "cross-architecture table (default: the set's own)",
     )
-    baseline: tuple[str, ...] = Field(
+    baseline: Annotated[tuple[str, ...], Distinct] = Field(
         (),
         description="what to score beside them: random (a new draw for every network), herding, ..., whole "
         "(default: nothing)",
     )
-    whole_epochs: int = Field(100, ge=1, description="training epochs of the baseline `whole`")
+    whole_epochs: int = Field(100, ge=1, le=MOST_EPOCHS, description="training epochs of the baseline `whole`")
 
 
 class Real(DataRoot):
     """What it is tested on."""
 
     dataset: str | None = Field(None, description="where the real images are (default: where the set was built from)")
+
+
+class Scored(Output):
+    """Where the table goes."""
+
+    out: Path | None = Field(
+        None, description="also write the table to this file: .csv, .json, .md or .tex (default: nowhere)"
+    )
+    force: bool = Field(False, description="replace a table that an earlier call wrote there")
 
 
 class Protocol(Seed, Evaluation):
@@ -45,7 +57,7 @@ class Eval(ConfiguredCommand):
     examples = (
         "proxyset eval proxysets/digits-dsa-ipc1-seed0.safetensors --baseline random whole",
         "proxyset eval a.safetensors b.safetensors --net convnet resnet18 --nets 5",
-        "proxyset eval mine.safetensors --net my_module:my_net --json",
+        "proxyset eval mine.safetensors --net my_module:my_net --nets 5 --out scores.md",
     )
 
     files: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="FILE ...", description="proxy sets")
@@ -53,15 +65,32 @@ class Eval(ConfiguredCommand):
     real: Real = Field(Real(), title="what it is tested on")
     protocol: Protocol = Field(Protocol(), title="how the networks are trained")
     compute: Compute = Field(Compute(), title="where it runs")
-    output: AsJson = Field(AsJson(), title="output")
+    output: Scored = Field(Scored(), title="output")
 
 
 def eval_command(argv: list[str]) -> None:
     command = parse(Eval, argv, "proxyset eval")
     if not command.files:
         raise InputError("no proxy set given: proxyset eval FILE [FILE ...]")
+    places = [path.resolve() for path in command.files]
+    if twice := [path for number, path in enumerate(command.files) if places[number] in places[:number]]:
+        raise InputError(f"{str(twice[0])!r} is given twice")
+    out = command.output.out
+    if out is None:
+        _score(command)
+        return
+    from proxyset.claims import claim_file
+    from proxyset.report.table_files import SUFFIXES, is_table
+
+    with claim_file(out, kind="table", made_by_us=is_table, force=command.output.force, suffixes=SUFFIXES) as claim:
+        _score(command, claim.path)
+
+
+def _score(command: Eval, table: Path | None = None) -> None:
+    """Score everything, and write the table there too."""
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
+    from proxyset.report.table_files import write_scores
 
     session = Session(command.compute)
     proxies = {str(path): load_set(path) for path in command.files}
@@ -73,4 +102,9 @@ def eval_command(argv: list[str]) -> None:
         command.protocol.seed,
         command.contenders.whole_epochs,
     )
-    score(proxies, command.contenders.baseline, contest, session, command.output.as_json)
+    check_contest(proxies, command.contenders.baseline, contest, session)
+    announce(proxies, command.contenders.baseline, contest, session)
+    rows = score(proxies, command.contenders.baseline, contest, session, command.output.as_json)
+    if table is not None:
+        write_scores(rows, contest.nets, table)
+        say(str(table))

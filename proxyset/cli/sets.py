@@ -79,21 +79,52 @@ def net_of(proxy: ProxySet) -> str:
     return net if isinstance(net, str) else "convnet"
 
 
-def score(
-    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session, as_json: bool
+def check_contest(
+    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session
 ) -> None:
-    """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table."""
+    """Refuse what cannot be scored before anything is.
+
+    Raises:
+        InputError: an unknown network, baseline or augmentation, or one that does not suit the images.
+    """
+    from proxyset.data.augment import operations
     from proxyset.nets.build import check_net
     from proxyset.nets.depth import say_if_shallow
+    from proxyset.report.scores import check_baselines
+
+    spec = contest.dataset.spec
+    for net in contest.nets:
+        check_net(net, **spec.shape)
+        say_if_shallow(session, net, spec)
+    check_baselines(baselines, contest.dataset, [proxy.ipc for proxy in proxies.values()])
+    operations(contest.protocol.augment, spec.flip)
+
+
+def announce(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session) -> None:
+    """What is scored on what, where, and how long it will take."""
+    from proxyset.cli.announce import announce_scores, say_score_estimate
+    from proxyset.report.estimate import estimate_scores
+    from proxyset.report.scores import sizes
+
+    scored = sizes(proxies, baselines, contest)
+    announce_scores(scored, baselines, contest)
+    say_score_estimate(estimate_scores(scored, contest, session), contest, session)
+
+
+def score(
+    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session, as_json: bool
+) -> list[dict[str, Any]]:
+    """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table.
+
+    Returns:
+        The rows of `score_all`.
+    """
     from proxyset.progress import ProgressLine
-    from proxyset.report.scores import check_baselines, contenders, score_all
+    from proxyset.report.scores import contenders, score_all
     from proxyset.report.tables import print_scores
 
-    for net in contest.nets:
-        check_net(net, **contest.dataset.spec.shape)
-        say_if_shallow(session, net, contest.dataset.spec)
-    check_baselines(baselines)
     rows = score_all(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine)
     print_scores(rows, contest.nets)
     if as_json:
         print(json.dumps(rows))
+    return rows

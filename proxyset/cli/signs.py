@@ -20,7 +20,7 @@ codecs.register_error(ERRORS, _plainly)
 
 
 def take_any_text(*streams: TextIO) -> None:
-    """From now on these streams write signs that their encoding lacks as `PLAIN` has them, others as a question mark."""
+    """From now on these streams write signs that their encoding lacks as `PLAIN` has them, or a question mark."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)

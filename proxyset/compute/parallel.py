@@ -246,7 +246,9 @@ def _started(pool: Pool, folder: Path) -> Iterator[None]:
                 yield
         except BaseException:
             if guard.lost:
-                raise WorkersLost("Ray died on this machine (out of memory, or killed); what is finished is kept") from None
+                raise WorkersLost(
+                    "Ray died on this machine (out of memory, or killed); what is finished is kept"
+                ) from None
             raise
         finally:
             ray.shutdown()

@@ -107,6 +107,11 @@ class Method(Settings):
                 f"`ipc={problem.ipc}` is more than the smallest class of {problem.spec.name} has: "
                 f"{problem.spec.class_names[smallest]!r} has {problem.counts[smallest]} images"
             )
+        wanted = problem.ipc * problem.spec.classes
+        if wanted > len(problem.real):
+            raise InputError(
+                f"`ipc={problem.ipc}` makes {wanted} images, more than the {len(problem.real)} of {problem.spec.name}"
+            )
 
     def needs_real_images(self) -> bool:
         """Whether `ipc` distinct real images per class are needed."""

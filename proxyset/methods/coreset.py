@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from proxyset.methods.base import Context, Method, Problem
-from proxyset.train.recipe import Training
+from proxyset.train.recipe import MOST_EPOCHS, Training
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class TrainingCoreset(Coreset, Training):
     """Base of the methods that first train a network on the whole set."""
 
     net: str = Field("convnet", description="network trained on the whole set")
-    epochs: int = Field(20, ge=1, description="epochs of that training")
+    epochs: int = Field(20, ge=1, le=MOST_EPOCHS, description="epochs of that training")
     augment: str = Field("none", description="augmentation in that training, such as crop_scale, or none")
 
     def trains(self) -> bool:

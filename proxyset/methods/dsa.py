@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["none", "independent", "siamese"]
 
+MOST_STEPS = 1_000_000  # within one iteration; more cannot be meant
+
 # Inner steps T and network epochs per inner step (ς_θ) for each ipc, as the authors chose them.
 SCHEDULE = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10), 100: (100, 2)}
 
@@ -30,10 +32,15 @@ class DC(LearnedMethod):
     name: ClassVar[str] = "dc"
 
     net: str = Field("convnet", description="network whose gradients are matched")
-    iterations: int = Field(1000, ge=1, description="outer iterations K, each with a fresh network")
-    inner_steps: int | None = Field(None, ge=1, description="inner steps T (default: by ipc, as in the authors' code)")
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="outer iterations K, each with a fresh network")
+    inner_steps: int | None = Field(
+        None, ge=1, le=MOST_STEPS, description="inner steps T (default: by ipc, as in the authors' code)"
+    )
     net_epochs: int | None = Field(
-        None, ge=0, description="network epochs per inner step (default: by ipc, as in the authors' code)"
+        None,
+        ge=0,
+        le=MOST_STEPS,
+        description="network epochs per inner step (default: by ipc, as in the authors' code)",
     )
     batch_real: int = Field(256, ge=1, description="real images per class and step, without replacement")
     batch_synthetic: int = Field(

@@ -38,9 +38,7 @@ def estimate_scores(sizes: Sequence[tuple[int, int]], contest: Contest, session:
             each = batches[count] * images / count * epochs + testing
             eager[net, engine] += each * contest.protocol.nets
     parts = [engine.estimate(seconds) for (_, engine), seconds in eager.items()]
-    return Estimate(
-        seconds=sum(part.seconds for part in parts), memory=max((part.memory for part in parts), default=0)
-    )
+    return Estimate(seconds=sum(part.seconds for part in parts), memory=max((part.memory for part in parts), default=0))
 
 
 def _seconds_of_a_batch(net: str, engine: Engine, count: int, contest: Contest, session: Session) -> float:

@@ -1,6 +1,6 @@
 """Proxy sets and baselines scored side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,28 @@ class Contest:
     whole_epochs: int = 100
 
 
-def check_baselines(names: Sequence[str]) -> None:
-    """Raise `InputError` for a baseline that is neither `whole` nor a method that picks real images."""
+def check_baselines(names: Sequence[str], dataset: Dataset, ipcs: Sequence[int] = ()) -> None:
+    """Raise `InputError` for a baseline that is neither `whole` nor a method that picks real images, or that has not
+    enough of them.
+    """
     known = [*(name for name in METHODS if get_method(name).picks_real), WHOLE]
     for name in names:
         if name not in known and not (METHODS.knows(name) and get_method(name).picks_real):
             raise InputError(f"unknown baseline {name!r}: {nearest(name, known)}")
+        if name != WHOLE and ipcs:
+            get_method(name)().check(Problem(dataset.train, dataset.spec, max(ipcs)))
+
+
+def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest) -> list[tuple[int, int]]:
+    """For each contender, before there is one, its number of images and the epochs for which a network trains on it."""
+    epochs, classes = contest.protocol.resolved().epochs, contest.dataset.spec.classes
+    scored = [(len(proxy.data), epochs) for proxy in proxies.values()]
+    for name in baselines:
+        if name == WHOLE:
+            scored.append((len(contest.dataset.train), contest.whole_epochs))
+        else:
+            scored += [(classes * ipc, epochs) for ipc in sorted({proxy.ipc for proxy in proxies.values()})]
+    return scored
 
 
 def contenders(

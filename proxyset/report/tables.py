@@ -17,7 +17,7 @@ MOST_LETTERS = 10_000  # of one cell
 
 
 def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[list[str]]:
-    """The rows of `score_all` as lines of cells: a line per training set, a column per network; the first has titles."""
+    """The rows of `score_all` as lines of cells, titles first: a line per training set, a column per network."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     files = list(dict.fromkeys(row["name"] for row in rows if row["file"]))
     lines = [["training set", *nets, "time"]]

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from proxyset.train.recipe import Recipe, Training
+from proxyset.train.recipe import MOST_EPOCHS, Recipe, Training
 
 AUGMENTED, PLAIN = 1000, 300  # epochs with and without augmentation in the paper's code
 
@@ -10,9 +10,12 @@ AUGMENTED, PLAIN = 1000, 300  # epochs with and without augmentation in the pape
 class Evaluation(Training):
     """The paper's evaluation protocol (DSA, section 4.1)."""
 
-    nets: int = Field(20, ge=1, description="fresh networks to train (paper: 20 per set)")
+    nets: int = Field(20, ge=1, le=10_000, description="fresh networks to train (paper: 20 per set)")
     epochs: int | None = Field(
-        None, ge=1, description="training epochs (default: 1000 with augmentation, 300 without, as in the paper's code)"
+        None,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="training epochs (default: 1000 with augmentation, 300 without, as in the paper's code)",
     )
 
     def resolved(self) -> Recipe:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from proxyset.settings import Settings
 
+MOST_EPOCHS = 1_000_000  # more cannot be meant
 ALL = "color_crop_cutout_flip_scale_rotate"  # the paper's augmentation (DSA, section 4.1)
 
 
@@ -36,7 +37,7 @@ class Training(Settings):
 class Recipe(Training):
     """All that it takes to train a network."""
 
-    epochs: int = Field(ge=1, description="passes over the images")
+    epochs: int = Field(ge=1, le=MOST_EPOCHS, description="passes over the images")
     milestones: tuple[int, ...] | None = Field(
         None,
         description="epochs (from 0) at whose start `step` multiplies the learning rate by 0.1 (default: the half)",

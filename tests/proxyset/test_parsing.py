@@ -240,4 +240,4 @@ def test_a_dollar_sign_begins_no_formula() -> None:
 
     figure = Figure()
     figure.suptitle(figure_name("$x^$ \x1b _$"))
-    figure.canvas.draw()  # type: ignore[attr-defined]
+    figure.canvas.draw()

@@ -62,12 +62,12 @@ def test_values_that_cannot_be_meant_are_one_line(values: dict[str, Any], words:
 
 def test_all_problems_are_said_at_once() -> None:
     with pytest.raises(InputError, match=r"`count`: .*; `rate`: .*; unknown setting 'more'"):
-        Example(count=0, rate="x", more=1)
+        Example(**{"count": 0, "rate": "x", "more": 1})
 
 
 def test_yaml_may_write_on_and_off_bare() -> None:
-    assert Compute(compile=True).compile == "on"  # type: ignore[arg-type]
-    assert Compute(compile=False).compile == "off"  # type: ignore[arg-type]
+    assert Compute(compile=True).compile == "on"
+    assert Compute(compile=False).compile == "off"
 
 
 @pytest.mark.parametrize(

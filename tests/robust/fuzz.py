@@ -22,9 +22,9 @@ WRONG: tuple[Any, ...] = (
     "\x00", "\x1b[31m\n", "\ud800", "n" * 1000, "../..", "1", "true", [], [[]], [1, "a", None], {}, {"a": 1}, {"": {}},
 )  # fmt: skip
 PIECES = (
-    b"\x00", b"\xff", b"\xff\xfe", b"\xed\xa0\x80", b"\n", b"\r\n", b'"', b"'", b"[", b"[" * 3000, b"{" * 3000, b"]", b"}",
-    b",", b":", b"null", b"true", b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"9" * 5000, b"&a [*a]", b"*a", b"!!python/none ",
-    b"\\u0000", b"\x1b[2J", b"\x00" * 64, b"\xff" * 64,
+    b"\x00", b"\xff", b"\xff\xfe", b"\xed\xa0\x80", b"\n", b"\r\n", b'"', b"'", b"[", b"[" * 3000, b"{" * 3000,
+    b"]", b"}", b",", b":", b"null", b"true", b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"9" * 5000,
+    b"&a [*a]", b"*a", b"!!python/none ", b"\\u0000", b"\x1b[2J", b"\x00" * 64, b"\xff" * 64,
 )  # fmt: skip
 
 

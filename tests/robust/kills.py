@@ -186,7 +186,8 @@ def kill_all(specs: Sequence[Spec], folder: Path) -> list[list[dict[str, Any]]]:
 
 
 def main() -> None:
-    specs = [Spec(**fields) for fields in json.loads(Path(sys.argv[1]).read_text())]
+    given = json.loads(Path(sys.argv[1]).read_text())
+    specs = [Spec(**fields) for fields in (given if isinstance(given, list) else [given])]
     import torch
 
     torch.set_num_threads(1)
@@ -196,7 +197,7 @@ def main() -> None:
     gc.freeze()  # so that the forks share their memory
     with contextlib.redirect_stdout(sys.stderr):
         runs = [kill_everywhere(spec) for spec in specs]
-    print(json.dumps(runs))
+    print(json.dumps(runs if isinstance(given, list) else runs[0]))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """`search run`, killed at every write point and run again."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from proxyset.folders import MARKER
 from proxyset.parsing import read_rows
 from search.folder import CONFIG, PLAN, RESULTS, ROWS, SOURCES
 from tests.conftest import make_dataset
-from tests.robust.kills import Spec
+from tests.robust.kills import Spec, kill_all
 from tests.search.conftest import save_images
 
 MODULES = ["search.cli", "search.commands", "search.driver", "search.report", "search.figures", "proxyset.data.load"]
@@ -24,26 +21,14 @@ ARGV = ["run", *FLAGS.split(), "--workers", "0", "--proxy", "random", "--out", "
 FILES = {"tiny.npz", "run", "proxysets", *(f"run/{name}" for name in (MARKER, CONFIG, PLAN, SOURCES, ROWS, *RESULTS))}
 
 
-def kill_everywhere(tmp_path: Path, argv: list[str], before: list[str] | None = None) -> list[dict[str, Any]]:
+def kill(tmp_path: Path, argv: list[str], before: list[list[str]]) -> list[dict[str, Any]]:
     """What came of a kill at each write point; the run that was not killed first."""
     template, copies = tmp_path / "template", tmp_path / "copies"
     template.mkdir()
     copies.mkdir()
     save_images(make_dataset(counts=12), template / "tiny.npz")
-    if before is not None:
-        subprocess.run([sys.executable, "-m", "search", *before], cwd=template, check=True, capture_output=True)
-    again = ["again", *argv]
-    spec = Spec("tests.robust.search_world:go_on", MODULES, str(template), str(copies), argv, again)
-    (tmp_path / "spec.json").write_text(json.dumps(vars(spec)))
-    command = [sys.executable, "-m", "tests.robust.kills", str(tmp_path / "spec.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    whole, *runs, last = json.loads(done.stdout)
-    assert (whole["killed"]["code"], last["killed"]["code"]) == (0, 0), (whole, last)
-    assert all(one["killed"]["code"] == -signal.SIGKILL for one in runs)
-    for one in runs:
-        assert one["again"]["code"] == 0, one
-    return [whole, *runs]
+    main = "tests.robust.search_world:go_on"
+    return kill_all([Spec(main, MODULES, str(template), str(copies), argv, ["again", *argv], before)], tmp_path)[0]
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:
@@ -61,7 +46,7 @@ def outcome(folder: Path) -> tuple[Any, ...]:
 @pytest.mark.parametrize("over", [False, True], ids=["new", "force"])
 def test_a_killed_run_goes_on_to_the_same_rows_and_leaves_nothing_over(over: bool, tmp_path: Path) -> None:
     argv = [*ARGV, "--force"] if over else ARGV
-    whole, *runs = kill_everywhere(tmp_path, argv, [*ARGV, "--seed", "3"] if over else None)
+    whole, *runs = kill(tmp_path, argv, [[*ARGV, "--seed", "3"]] if over else [])
     expected = outcome(Path(whole["folder"]))
     assert len(runs) > 50
     for one in runs:

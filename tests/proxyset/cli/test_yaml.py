@@ -42,6 +42,17 @@ def test_every_mistake_in_a_yaml_file_is_reported_at_once(cli: Cli, tmp_path: Pa
         ("lr_img: .nan\n", "lr_img"),
         ("1: 2\n", "unknown setting '1'"),
         ("method: [dsa]\n", "method"),
+        ("ipc: true\n", "ipc: must be a number"),
+        ("lr-img: 1\nlr_img: 2\n", "'lr_img' twice"),
+        ("seed: 1\nipc: 2\nseed: 1\n", "'seed' is there twice"),
+        ("lr_img: .inf\n", "lr_img: inf is no finite number"),
+        ("seed: 99999999999999999999\n", "seed: the integer is too large"),
+        ("config: c.yaml\n", "cannot name a config itself"),
+        ("seed: !!python/name:os.getcwd\n", "could not determine a constructor"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "unknown setting 'a'"),
+        ("a: &a [*a]\n", "nested too deeply"),
+        ("a: " + "[" * 100 + "]" * 100, "nested too deeply"),
+        ("# " + "x" * 100_000, "too large"),
     ],
 )
 def test_a_bad_yaml_file_is_refused(text: str, words: str, cli: Cli, tmp_path: Path) -> None:

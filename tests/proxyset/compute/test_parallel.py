@@ -64,7 +64,8 @@ def report():
         time.sleep(0.2)
         family = psutil.Process().children(recursive=True)
         if sum(words(process).startswith("ray::_Actor.run") for process in family) == 2:
-            print(ray._private.worker._global_node.get_session_dir_path(), *(process.pid for process in family), flush=True)
+            folder = ray._private.worker._global_node.get_session_dir_path()
+            print(folder, *(process.pid for process in family), flush=True)
             return
 
 threading.Thread(target=report, daemon=True).start()
@@ -187,8 +188,9 @@ def test_folders_of_dead_processes_are_removed_and_those_of_others_are_not(tmp_p
     for folder in (dead, unknown, living):
         (folder / "session").mkdir(parents=True)
     (dead / LOCK).touch()
-    holder = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", holder, str(living / LOCK)], stdout=subprocess.PIPE)
+    hold = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, 2); print(flush=True); time.sleep(60)"
+    (living / LOCK).touch()
+    process = subprocess.Popen([sys.executable, "-c", hold, str(living / LOCK)], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         process.stdout.readline()
