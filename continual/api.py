@@ -99,7 +99,7 @@ class StreamRun:
         if saved is not None:
             try:
                 self._take_over(saved, state.step)
-            except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            except (InputError, KeyError, ValueError, RuntimeError) as error:
                 raise InputError(
                     f"the state {str(state.path)!r} does not fit this run ({describe_error(error)}); "
                     "`force=True` starts over"
@@ -114,6 +114,8 @@ class StreamRun:
             raise ValueError("of other tasks")
         if not (((correct >= 0) & (correct <= images))[learned].all() and (correct[~learned] == -1).all()):
             raise ValueError("impossible counts")
+        if not all(tensor.isfinite().all() for tensor in saved.values()):
+            raise ValueError("numbers that are not finite")
         self.scheme.set_state(saved, stages)
         self.correct = correct
 

@@ -11,9 +11,16 @@ from continual.memory import Memory
 from continual.results import StreamResult
 from proxyset.data.picture import sheet
 from proxyset.data.spec import to_pixels
+from proxyset.parsing import clean_name
 from proxyset.report.figures import write_figure
 
+LONGEST_NAME = 120
 MAX_PER_CLASS = 30  # images of one class and task that fit side by side
+
+
+def plain(text: str) -> str:
+    """A name as a picture can show it: matplotlib takes what is between two dollar signs for a formula."""
+    return clean_name(text, longest=LONGEST_NAME).replace("$", r"\$")
 
 
 def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str, path: Path) -> None:
@@ -41,11 +48,11 @@ def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str
             marker="o",
             markersize=4,
             capsize=2,
-            label=row["memory"] + (" + KD" if row["kd"] else ""),
+            label=plain(row["memory"]) + (" + KD" if row["kd"] else ""),
         )
-    axes.set_xticks(range(len(tasks)), [f"T{stage + 1}\n{task}" for stage, task in enumerate(tasks)])
+    axes.set_xticks(range(len(tasks)), [f"T{stage + 1}\n{plain(task)}" for stage, task in enumerate(tasks)])
     axes.set_ylabel("accuracy on the tasks seen so far, %")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(plain(title), loc="left", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     write_figure(figure, path)
@@ -55,7 +62,7 @@ def save_matrix(result: StreamResult, path: Path) -> None:
     """The accuracy matrix as a heat map: after each stage (row) the accuracy on each task (column)."""
     from matplotlib.figure import Figure
 
-    tasks, count = result.tasks, len(result.tasks)
+    tasks, count = [plain(task) for task in result.tasks], len(result.tasks)
     shares = [[np.nan if value is None else value for value in row] for row in result.matrix]
     values = 100 * np.array(shares, dtype=float)
     figure = Figure(figsize=(0.9 * count + 2.5, 0.6 * count + 1.5), dpi=100, layout="constrained")
@@ -68,7 +75,7 @@ def save_matrix(result: StreamResult, path: Path) -> None:
     slanted = max(map(len, tasks)) > 8
     axes.set_xticks(range(count), tasks, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(range(count), [f"after T{stage + 1}" for stage in range(count)])
-    axes.set_title(f"{result['stream']['name']} · {result.name}", loc="left", fontsize=10)
+    axes.set_title(plain(f"{result['stream']['name']} · {result.name}"), loc="left", fontsize=10)
     figure.colorbar(picture, label="test accuracy, %")
     write_figure(figure, path)
 
@@ -85,7 +92,10 @@ def save_memory(memory: Memory, path: Path) -> None:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     step = picture.shape[0] / len(rows)
-    axes.set_yticks([row * step + step / 2 - 1 for row in range(len(rows))], stream.class_names[: len(rows)])
+    axes.set_yticks(
+        [row * step + step / 2 - 1 for row in range(len(rows))],
+        [plain(name) for name in stream.class_names[: len(rows)]],
+    )
     axes.set_xticks([])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -93,7 +103,7 @@ def save_memory(memory: Memory, path: Path) -> None:
     provider = memory.provider.name if memory.provider is not None else "none"
     soft = " · soft targets" if memory.report()["soft_targets"] else ""
     tasks = "" if stream.grows else f", columns: {', '.join(task.name for task in stream.tasks)}"
-    axes.set_title(f"memory after the last task · {provider}{soft}{tasks}", loc="left", fontsize=9)
+    axes.set_title(plain(f"memory after the last task · {provider}{soft}{tasks}"), loc="left", fontsize=9)
     write_figure(figure, path)
 
 

@@ -120,14 +120,30 @@ class Memory:
         return {name: tensor for name, tensor in kept.items() if tensor is not None} | seconds
 
     def set_state(self, saved: State, stages: int) -> None:
-        """Go on after `stages` finished stages."""
-        self.seconds = saved["memory.seconds"].item()
+        """Go on after `stages` finished stages.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: it is not the state of such a memory.
+        """
+        self.seconds = float(saved["memory.seconds"].item())
+        if self.seconds < 0:
+            raise ValueError("negative seconds")
         if self.provider is None:
             self.kept = []
         elif not self.provider.bounded:
             self.kept = [task.data.train for task in self.stream.tasks[:stages]]
         else:
-            self.kept = [ImageSet(*(saved.get(f"kept.{i}.{part}") for part in PARTS)) for i in range(stages)]  # type: ignore[arg-type]
+            self.kept = [self._restored(saved, place, self.quota(stages - 1)) for place in range(stages)]
+
+    def _restored(self, saved: State, place: int, quota: int) -> ImageSet:
+        """The images of one task: so many of each class, in the order of the classes."""
+        images, labels = saved[f"kept.{place}.images"], saved[f"kept.{place}.labels"]
+        spec = self.stream.tasks[place].data.spec
+        if not torch.equal(labels, torch.arange(spec.classes).repeat_interleave(quota)):
+            raise ValueError(f"memory {place + 1} has other labels")
+        if images.shape != (len(labels), spec.channels, spec.size, spec.size):
+            raise ValueError(f"memory {place + 1} has images of the shape {tuple(images.shape)}")
+        return ImageSet(images, labels, saved.get(f"kept.{place}.targets"))
 
 
 def rehearsed(task: Task, data: ImageSet, classes: int) -> ImageSet:

@@ -139,7 +139,10 @@ def remove_rest(path: Path) -> None:
     """Remove what a process left beside a finished set if it was killed right after that was whole."""
     rest = checkpoint_path(path), path.with_name(f".{path.name}.lock")
     if any(one.exists() for one in rest):
-        with contextlib.suppress(InputError), claim_set(path, resume=True, picture=False):  # unless somebody works on it
+        with (
+            contextlib.suppress(InputError),
+            claim_set(path, resume=True, picture=False),
+        ):  # unless somebody works on it
             rest[0].unlink(missing_ok=True)
 
 

@@ -1,7 +1,7 @@
 """Results in words and tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from continual.folder import CURVES, SUMMARY, TABLE
 from continual.metrics import DEFINITIONS
 from continual.results import StreamResult, to_csv
 from proxyset.files import write_atomic
+from proxyset.parsing import clean_name
 from proxyset.progress import duration
 
 # Figure 3 of the paper: SVHN → MNIST → USPS, 10 images per class, accuracy % after T3 (DSA with KD: off the plot).
@@ -25,6 +26,7 @@ PAPER = {
     ("dc", True): "95.2",
     ("dsa", True): "about 95.5",
 }
+LONGEST_LINE = 10_000
 METRICS = ("average", "pooled", "average_incremental", "forgetting", "backward_transfer")
 
 
@@ -56,24 +58,29 @@ def write_summary(results: Sequence[StreamResult], folder: Path) -> None:
 def print_report(results: Sequence[StreamResult]) -> None:
     """What was learned, which choices were made, and the tables of all results, on stdout."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    first = results[0]
-    stream, learning = first["stream"], first["learning"]
-    shape = f"{stream['channels']}×{stream['size']}×{stream['size']}"
-    console.print(f"{stream['name']}: {stream['kind']}, {shape}, each task normalised by its own mean and std")
-    for place, task in enumerate(stream["tasks"]):
-        classes = ", ".join(task["classes"])
-        counts = f"{task['train']} training and {task['test']} test images"
-        console.print(f"  T{place + 1} {task['name']}: {counts}, classes {classes}")
-    amount = " ".join(f"{name} {value}" for name, value in first["budget"].items())
-    console.print(f"memory: {amount} (ipc counts images per class of every task)")
-    console.print(f"{first['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}")
+    for line in _words(results[0]):
+        console.print(clean_name(line, longest=LONGEST_LINE))
     wide = Console(width=max(console.width, 120), markup=False, highlight=False)
     wide.print(_stages(results))
     wide.print(_measures(results))
     if len(results) == 1:
-        wide.print(_matrix(first))
+        wide.print(_matrix(results[0]))
     for name, words in DEFINITIONS.items():
         console.print(f"{name.replace('_', ' ')}: {words}")
+
+
+def _words(result: StreamResult) -> Iterator[str]:
+    """The stream and the choices, line by line."""
+    stream, learning = result["stream"], result["learning"]
+    shape = f"{stream['channels']}×{stream['size']}×{stream['size']}"
+    yield f"{stream['name']}: {stream['kind']}, {shape}, each task normalised by its own mean and std"
+    for place, task in enumerate(stream["tasks"]):
+        classes = ", ".join(map(clean_name, task["classes"]))
+        counts = f"{task['train']} training and {task['test']} test images"
+        yield f"  T{place + 1} {clean_name(task['name'])}: {counts}, classes {classes}"
+    amount = " ".join(f"{name} {value}" for name, value in result["budget"].items())
+    yield f"memory: {amount} (ipc counts images per class of every task)"
+    yield f"{result['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}"
 
 
 def _stages(results: Sequence[StreamResult]) -> Table:
@@ -118,7 +125,7 @@ def _matrix(result: StreamResult) -> Table:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return str(row["memory"]) + (" + KD" if row["kd"] else "")
+    return clean_name(row["memory"]) + (" + KD" if row["kd"] else "")
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -15,6 +15,8 @@ from proxyset.parsing import check, checksummed, read_row, read_text
 if TYPE_CHECKING:
     from continual.memory import Memory
 
+FORMAT = 2  # of results.json; format 1 does not say so and has no checksum
+
 
 class StreamResult(Mapping[str, Any]):
     """What a run over a stream gave: everything that `results.json` holds, as a read-only mapping.
@@ -90,7 +92,7 @@ def write_results(folder: Path, result: StreamResult, memory: "Memory | None" = 
         RunError: the disk is full.
     """
     draw_results(folder, result, memory)
-    values = json.loads(checksummed(result.to_dict()))
+    values = json.loads(checksummed({"format": FORMAT, **result.to_dict()}))
     write_atomic(folder / RESULTS, json.dumps(values, indent=1).encode())
 
 
@@ -130,7 +132,9 @@ def read_result(path: Path) -> StreamResult:
     from continual.schema import StoredResult
 
     where = repr(str(path))
-    values, _ = read_row(read_text(path), where)
+    values, has_checksum = read_row(read_text(path), where)
+    if values.pop("format", 1) != (FORMAT if has_checksum else 1):
+        raise InputError(f"{where} was changed after it was written: it has lost its format or its checksum")
     check(values, StoredResult, where)
     return StreamResult(values)
 
@@ -154,4 +158,4 @@ def to_csv(results: Sequence[StreamResult]) -> bytes:
         for stage in range(len(result.matrix))
         for place, task in enumerate(result.tasks[: stage + 1])
     ]
-    return pd.DataFrame(rows).to_csv(index=False).encode()
+    return pd.DataFrame(rows).to_csv(index=False).encode(errors="replace")

@@ -126,20 +126,20 @@ def replace_folder(path: Path, fill: Callable[[Path], None]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     except OSError as error:
         raise write_error(path, error) from None
+    old = temporary.with_suffix(".old")
     try:
         temporary.chmod(allowed(0o777))
         fill(temporary)
-        old = temporary.with_suffix(".old")
         if path.exists():
             os.rename(path, old)  # a kill from here to the next line is put right by the next claim: see `_undo_swap`
         os.rename(temporary, path)
         sync_folder(path.parent)
-        remove_tree(old)
     except OSError as error:
         raise write_error(path, error) from None
     finally:
         _undo_swap(path)
         remove_tree(temporary)
+        remove_tree(old)
 
 
 def _undo_swap(path: Path) -> None:

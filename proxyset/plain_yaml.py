@@ -12,16 +12,18 @@ MOST_VALUES = 10_000  # with aliases written out
 _TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map"))
 
 
+_CONSTRUCTORS = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (*_TAGS, None)}
+_RESOLVERS = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only. Dates stay text."""
 
-    yaml_constructors = {  # noqa: RUF012tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _TAGS} | {
-        None: yaml.SafeLoader.yaml_constructors[None]
-    }
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in _TAGS]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_constructors = _CONSTRUCTORS
+    yaml_implicit_resolvers = _RESOLVERS
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -1,6 +1,7 @@
 """Who imports whom: arrows between rooms run one way, the core stands alone, start-up stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,7 +154,7 @@ def test_messages_of_the_library_name_settings_and_no_flags() -> None:
         documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
-                flags = [word for word in node.value.split() if word.lstrip("('\"`").startswith("--") and len(word) > 3]
+                flags = re.findall(r"(?<![\w-])--[a-z][\w-]*", node.value)
                 assert not flags, f"{place(file)}, line {node.lineno}: {flags}"
 
 

@@ -13,12 +13,14 @@ import pytest
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.cli.options import compose, flatten
 from proxyset.compute.session import Session
+from proxyset.errors import RunError
+from proxyset.files import append_line
 from proxyset.folders import MARKER
 from proxyset.parsing import checksummed, read_rows
 from proxyset.settings import Compute
-from search.cli import main
+from search.cli import main, read
 from search.commands import RunSettings, resolve
-from search.folder import ROWS
+from search.folder import CONFIG, ROWS, RunFolder
 from search.settings import DIGITS, PAPER
 from search.trial import TrialContext, Workbench
 from tests.search.conftest import SMALL
@@ -84,6 +86,59 @@ def test_a_resumed_run_keeps_its_settings(images: Path, capsys: pytest.CaptureFi
     assert search("run", "--resume", str(RUN), "--workers", "0", "--config", "x.yaml") == 2
     (Path("tiny.npz")).write_bytes(b"changed")
     assert search("run", "--resume", str(RUN), "--workers", "0") == 2
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(
+    images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+
+    def full(path: Path, line: str) -> None:
+        if len(kept) == 3:
+            raise RunError("cannot write 'rows.jsonl': No space left on device")
+        kept.append(line)
+        append_line(path, line)
+
+    assert run(images, "--proxy", "random", "--out", "runs/whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("search.folder.append_line", full)
+        capsys.readouterr()
+        assert run(images, "--proxy", "random") == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(f"No space left on device; to go on: search run --resume {RUN}")
+    )
+    assert len(scores()) == 3
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+    assert scores() == scores(Path("runs/whole"))
+
+
+def test_work_beyond_ten_minutes_names_what_would_shorten_it(
+    images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.driver.estimate", lambda *arguments: 3600.0)
+    assert run(images, "--proxy", "random", "--repeats", "2") == 0
+    assert "less time: --repeats 1 (no mean over repeats)" in capsys.readouterr().err
+
+
+def test_a_resumed_run_may_leave_the_cluster(images: Path) -> None:
+    """What the run's folder says of the cluster gives way to the flags."""
+    assert run(images, "--proxy", "random") == 0
+    folder = RunFolder.open(RUN)
+    folder.write(CONFIG, folder.settings() | {"workers": None, "address": "auto", "max_concurrent": 3})
+    command, _ = read(["--resume", str(RUN), "--workers", "0"])
+    assert (command.execution.workers, command.execution.address, command.execution.max_concurrent) == (0, None, None)
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+
+
+def test_a_report_elsewhere_replaces_only_a_report(images: Path) -> None:
+    assert run(images, "--proxy", "random") == 0
+    assert search("report", str(RUN), "--out", "tables") == 0
+    assert search("report", str(RUN), "--out", "tables") == 2
+    assert search("report", str(RUN), "--out", "tables", "--force") == 0
+    assert {"results.csv", "scatter.png", "summary.json"} <= {path.name for path in Path("tables").iterdir()}
+    assert search("report", str(RUN), "--out", "runs", "--force") == 2
 
 
 def test_truth_and_promote(images: Path) -> None:

@@ -246,7 +246,7 @@ def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) 
     before = rows.read_text()
     before = before[: before.rindex("\n") + 1]
     assert 3 <= before.count("\n") < 32
-    again = start("--resume", "run")
+    again = start("--resume", "run", "--trust")
     _, error = again.communicate(timeout=300)
     assert again.returncode == 0, error.decode()[-3000:]
     assert rows.read_text().startswith(before)

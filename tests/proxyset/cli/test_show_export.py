@@ -52,7 +52,7 @@ def test_export_removes_nothing_that_is_not_an_export(cli: Cli, built: Path, tmp
     (mine / "thesis.tex").write_text("ten years of work")
     before = snapshot(tmp_path)
     assert_refused(cli("export", built, "--out", mine), "exists")
-    assert_refused(cli("export", built, "--out", mine, "--force"), "more than an export")
+    assert_refused(cli("export", built, "--out", mine, "--force"), "no export of this program")
     assert snapshot(tmp_path) == before
 
 

@@ -36,7 +36,9 @@ def test_a_method_that_says_nothing_is_checked_and_costs_nothing(tiny: Dataset) 
     assert (method.total_steps(problem), method.steps_per_iteration(problem)) == (0, 1)
     with pytest.raises(InputError, match="`ipc` must be at least 1, got 0"):
         method.check(make_problem(tiny, 0))
-    method.check(make_problem(tiny, 1000))  # it does not say that it picks real images
+    method.check(make_problem(tiny, 11))  # it does not say that it picks real images
+    with pytest.raises(InputError, match="`ipc=13` makes 39 images, more than the 36 of tiny"):
+        method.check(make_problem(tiny, 13))
     with pytest.raises(NotImplementedError):
         method.condense(problem, make_context())
 

@@ -55,7 +55,7 @@ def test_flip_is_left_out_where_it_changes_the_label(make_dataset: Callable[...,
 
 def test_noise_needs_no_more_real_images_than_there_are(make_dataset: Callable[..., Dataset]) -> None:
     data = make_dataset(counts=(3, 5, 4))
-    assert len(condense(DC(**SMALL), data, ipc=6)) == 18
+    assert len(condense(DC(**SMALL), data, ipc=4)) == 12
     with pytest.raises(InputError, match="'class0' has 3 images"):
         condense(DC(**SMALL, init="real"), data, ipc=4)
 

@@ -63,8 +63,8 @@ def test_random_is_drawn_anew_for_every_network(tiny: Dataset, contest: Contest,
     assert not callable(herding.train)
 
 
-def test_baselines_are_methods_that_pick_real_images_or_the_whole_set() -> None:
-    check_baselines(["random", "herding", WHOLE])
+def test_baselines_are_methods_that_pick_real_images_or_the_whole_set(tiny: Dataset) -> None:
+    check_baselines(["random", "herding", WHOLE], tiny, [2])
     for name, words in (("dsa", "unknown baseline 'dsa'"), ("randon", "did you mean 'random'")):
         with pytest.raises(InputError, match=words):
-            check_baselines([name])
+            check_baselines([name], tiny)
