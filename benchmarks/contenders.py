@@ -91,7 +91,7 @@ class Engined:
             with stopwatch(self.device, spent):
                 return match(*arguments)
 
-        self.run.gradients.match = timed_match  # type: ignore[method-assign]
+        self.run.gradients.match = timed_match  # type: ignore[method-assign, assignment]
         with stopwatch(self.device, whole):
             self.run.update_images()
         self.run.gradients.match = match  # type: ignore[method-assign]

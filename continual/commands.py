@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from proxyset.cli.app import say
 from proxyset.cli.options import extract
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError
-from proxyset.parsing import path_name
+from proxyset.names import path_name
 from proxyset.settings import Compute
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def say_how_it_begins(output: RunOutput, finished: int, folder: Path) -> None:
 def announce(stream: Stream, what: str) -> None:
     """Say what will be learned, and how."""
     spec = stream.tasks[0].data.spec
-    tasks = ", ".join(f"{task.name} ({len(task.data.train)} images)" for task in stream.tasks)
+    tasks = ", ".join(f"{clean_name(task.name)} ({len(task.data.train)} images)" for task in stream.tasks)
     say(f"{stream.kind}, {spec.channels}×{spec.size}×{spec.size}: {tasks}\n{what}")
     for line in stream.reading:
         say(line)
@@ -91,23 +91,27 @@ def announce(stream: Stream, what: str) -> None:
 
 def announce_run(run: StreamRun) -> None:
     """Say how long the rest of a run will take, and what would be shorter."""
-    from continual.estimate import estimate
+    from continual.estimate import estimate, savings
     from proxyset.nets.depth import say_if_shallow
 
     scheme = run.scheme
-    say_if_shallow(scheme.trainer.session, scheme.trainer.net, scheme.trainer.spec)
-    announce_estimate(scheme.trainer.session.device, estimate(scheme, run.finished), scheme.learning)
+    say_if_shallow(scheme.trainer.session.say_once, scheme.trainer.net, scheme.trainer.spec)
+    seconds = estimate(scheme, run.finished)
+    announce_estimate(scheme.trainer.session.device, seconds, savings(seconds, scheme.learning))
 
 
-def announce_estimate(device: torch.device, estimate: Estimate, learning: TaskTraining) -> None:
-    """Say how long it will take, and, where that is long, what would be shorter."""
-    from continual.estimate import savings
+def announce_estimate(device: torch.device, estimate: Estimate, cheaper: Mapping[str, str]) -> None:
+    """Say how long it will take, and, where that is long, what would be shorter.
+
+    Args:
+        cheaper: settings that take less time, and what they cost in quality.
+    """
     from proxyset.progress import duration
 
     making, training = estimate
     memory = f"{duration(making)} to make the memory, " if making >= 1 else ""
     say(f"on {device}, estimated: {memory}{duration(training)} to learn")
-    if line := advice(making + training, savings(estimate, learning)):
+    if line := advice(making + training, cheaper):
         say(line)
 
 
@@ -131,7 +135,7 @@ def compare_command(argv: list[str]) -> None:
     command = parse(CompareCommand, argv, "continual compare")
     from continual.choose import label
     from continual.compare import check_cells, group, run_cells
-    from continual.estimate import Estimate
+    from continual.estimate import Estimate, savings
     from continual.report import write_summary
     from proxyset.compute.session import Session
 
@@ -148,7 +152,8 @@ def compare_command(argv: list[str]) -> None:
         at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
         announce(cells[0].load(), f"{len(cells)} runs, {at_once}")
         share = Estimate(*(seconds / (pool.workers or 1) for seconds in estimate))
-        announce_estimate(session.device, share, command.training)
+        fewer = {"seeds=0": "no spread over seeds"} if len(command.memory.seeds) > 1 else {}
+        announce_estimate(session.device, share, fewer | savings(share, command.training))
         with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
             results = run_cells(cells, pool, Teller(len(cells)))
             write_summary(results, place)

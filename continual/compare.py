@@ -16,8 +16,8 @@ from continual.stream import Stream, load_stream
 from continual.trainer import Trainer
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.compute.session import Session
-from proxyset.errors import InputError
-from proxyset.parsing import path_name
+from proxyset.errors import InputError, RunError
+from proxyset.names import path_name
 from proxyset.settings import Compute
 
 Distils = Literal["both", "with", "without"]
@@ -77,17 +77,16 @@ class Cell:
         return run
 
     def run(self, session: Session) -> StreamResult:
-        """Do it, going on from the state in its folder where there is one."""
-        return learn_stream(
-            self.load(),
-            self.memory,
-            self.budget,
-            self.learning,
-            seed=self.seed,
-            session=session,
-            folder=self.path,
-            progress=False,
-        )
+        """Do it, going on from the state in its folder where there is one.
+
+        Raises:
+            RunError: the training diverged, or the disk is full; the message says which run it was.
+        """
+        stream, choices = self.load(), (self.memory, self.budget, self.learning)
+        try:
+            return learn_stream(stream, *choices, seed=self.seed, session=session, folder=self.path, progress=False)
+        except RunError as error:
+            raise RunError(f"{self.memory}{' + KD' * self.kd}, seed {self.seed}: {error}") from None
 
 
 def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, common: Common) -> list[Cell]:

@@ -10,8 +10,7 @@ from proxyset.compute.clock import timed
 from proxyset.data.images import ImageSet
 from proxyset.train.fit import fit
 
-FEW_EPOCHS, FEW_GDUMB_EPOCHS = 20, 300
-MEMORY_COST = EPOCHS_COST = GDUMB_COST = "TODO"
+FEW_EPOCHS, FEW_GDUMB_EPOCHS = 10, 300
 TEACHER = 4 / 3  # a step with distillation over one without: the teacher only goes forward
 
 
@@ -41,17 +40,18 @@ def estimate(scheme: Scheme, finished: int = 0) -> Estimate:
 def savings(seconds: Estimate, learning: TaskTraining) -> dict[str, str]:
     """Settings that would take less time, the best trade first, and what each costs in quality.
 
-    The accuracies are those of `continual compare` on the embedded digits, 10 images per class.
+    Where no source is named, accuracies are those after the last task of the embedded digits, herding, 10 images per
+    class, mean of the seeds 0 to 2 on a CPU.
     """
     cheaper: dict[str, str] = {}
     if seconds.making > seconds.learning / 10:
-        cheaper["memory=herding"] = MEMORY_COST
-        cheaper["memory_settings=iterations=N"] = "images less fitted to the task"
+        cheaper["memory=herding"] = "90.7 % in place of dsa's 94.4 in the paper's Figure 3"
+        cheaper["memory_settings=iterations=N"] = "images that are less fitted"
     if learning.scheme == "gdumb" and learning.gdumb_epochs > FEW_GDUMB_EPOCHS:
-        cheaper[f"gdumb_epochs={FEW_GDUMB_EPOCHS}"] = GDUMB_COST
+        cheaper[f"gdumb_epochs={FEW_GDUMB_EPOCHS}"] = "GDUMB_TODO"
     if learning.scheme == "eeil" and learning.epochs > FEW_EPOCHS:
-        cheaper[f"epochs={FEW_EPOCHS}"] = EPOCHS_COST
-    return cheaper | {"limit=N": "learns from N images of each task", "net=convnet-w32": "a weaker network"}
+        cheaper[f"epochs={FEW_EPOCHS}"] = "91.7 % in place of 92.9 on the embedded digits"
+    return cheaper | {"limit=N": "learns from only N images of each task", "net=convnet-w32": "a narrower network"}
 
 
 def _seconds_per_image(scheme: Scheme) -> float:

@@ -11,7 +11,7 @@ from continual.memory import Memory
 from continual.results import StreamResult
 from proxyset.data.picture import sheet
 from proxyset.data.spec import to_pixels
-from proxyset.parsing import clean_name
+from proxyset.names import clean_name
 from proxyset.report.figures import write_figure
 
 LONGEST_NAME = 120

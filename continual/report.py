@@ -13,7 +13,7 @@ from continual.folder import CURVES, SUMMARY, TABLE
 from continual.metrics import DEFINITIONS
 from continual.results import StreamResult, to_csv
 from proxyset.files import write_atomic
-from proxyset.parsing import clean_name
+from proxyset.names import clean_name
 from proxyset.progress import duration
 
 # Figure 3 of the paper: SVHN → MNIST → USPS, 10 images per class, accuracy % after T3 (DSA with KD: off the plot).

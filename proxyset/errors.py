@@ -19,7 +19,7 @@ class RunError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown `name`: the nearest known one, or all of them where none is near and they are few."""
+    """What to say after an unknown `name`: the nearest known one, or all where none is near and they are few."""
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.65)
     if close:

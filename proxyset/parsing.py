@@ -1,16 +1,14 @@
-"""Everything that is read from disk as text: JSON and YAML with limits, checked against a schema, in one place.
+"""Everything that is read from disk as text: JSON and rows with limits, checked against a schema, in one place.
 
 Whatever a file holds, reading it gives a value or one `InputError` that names the file and the place in it.
-Tensors are in `proxyset.tensors`.
+YAML is in `proxyset.plain_yaml`, tensors are in `proxyset.tensors`.
 """
 
 import hashlib
 import json
 import math
 import os
-import re
 import stat
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -251,68 +249,3 @@ def _lines(path: Path, limit: int) -> Iterator[tuple[int, bytes]]:
 
 def _checksum(row: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
-
-
-# YAML: a small mapping of settings, written by hand.
-
-
-def read_yaml_mapping(path: Path, *, limit: int = MIB // 16) -> dict[str, Any]:
-    """The mapping in a YAML file, with its keys as names of settings (`lr-img` is `lr_img`).
-
-    Raises:
-        InputError: as `read_bytes`; no mapping; a key twice, deep nesting, many aliases, tags beyond plain values,
-            infinite numbers, or a key `config`: a config names no other.
-    """
-    from proxyset.plain_yaml import parse_yaml
-
-    where = f"the config {str(path)!r}"
-    try:
-        text = read_text(path, limit)
-    except InputError as error:
-        raise InputError(str(error).replace(f"cannot read {str(path)!r}", f"cannot read {where}")) from None
-    values = parse_yaml(text, where)
-    if not isinstance(values, dict):
-        raise InputError(f"{where} must be a mapping of settings to values")
-    named: dict[str, Any] = {}
-    for key, value in values.items():
-        name = str(key).replace("-", "_")
-        if name in named:
-            raise InputError(f"{where} has the setting {short(name)} twice")
-        named[name] = value
-    if "config" in named:
-        raise InputError(f"{where} cannot name a config itself: put all settings into one file")
-    return named
-
-
-# Names that other people chose, on terminals and in paths.
-
-
-def clean_name(text: str, *, longest: int = 80) -> str:
-    """A name as a terminal or a picture can show it: one line, no control characters, of bounded length.
-
-    What cannot be shown (control and format characters, escape, NUL, surrogates, unassigned) becomes "�"; spaces of any
-    kind become one blank; what is too long ends in "…". A name that needs no cleaning stays as it is.
-    """
-    shown = "".join("�" if unicodedata.category(char)[0] == "C" else char for char in _blanks(text[: 8 * longest]))
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-
-
-def figure_name(text: str, *, longest: int = 40) -> str:
-    """A name as matplotlib can write it: `clean_name`, and a dollar sign begins no formula."""
-    return clean_name(text, longest=longest).replace("$", r"\$")
-
-
-def path_name(text: str, *, longest: int = 100) -> str:
-    """A name as a file or folder can have it: `clean_name`, no "/" or "\\", no leading dot, at most `longest` bytes.
-
-    Different names can become the same; whoever needs distinct ones puts a number in front.
-    """
-    name = re.sub(r"[/\\�]", "-", clean_name(text, longest=longest))
-    name = re.sub(r"^\.+", "-", name).strip()
-    while len(name.encode()) > longest:
-        name = name[:-1]
-    return name.rstrip(" .") or "-"
-
-
-def _blanks(text: str) -> str:
-    return re.sub(r"[ \t\r\n\f\v\u0085\u2028\u2029]+", " ", text)

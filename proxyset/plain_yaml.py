@@ -1,12 +1,15 @@
 """YAML without what a file of settings has no use for: tags, merges, many aliases, one key twice."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from proxyset.errors import InputError, one_line
-from proxyset.parsing import DEEPEST, LARGEST_INT, check_depth
+from proxyset.parsing import DEEPEST, check_depth, read_text
+from proxyset.settings import LARGEST_INT, short
 
+LARGEST_TEXT = 2**16
 MOST_ALIASES = 16
 MOST_VALUES = 10_000  # with aliases written out
 _TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map"))
@@ -54,6 +57,32 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.MarkedYAMLError(None, None, f"the key {key!r} is there twice", key_node.start_mark)
                 seen.add(key)
         return mapping
+
+
+def read_yaml_mapping(path: Path, *, limit: int = LARGEST_TEXT) -> dict[str, Any]:
+    """The mapping in a YAML file, with its keys as names of settings (`lr-img` is `lr_img`).
+
+    Raises:
+        InputError: as `read_bytes`; no mapping; a key twice, deep nesting, many aliases, tags beyond plain values,
+            infinite numbers, or a key `config`: a config names no other.
+    """
+    where = f"the config {str(path)!r}"
+    try:
+        text = read_text(path, limit)
+    except InputError as error:
+        raise InputError(str(error).replace(f"cannot read {str(path)!r}", f"cannot read {where}")) from None
+    values = parse_yaml(text, where)
+    if not isinstance(values, dict):
+        raise InputError(f"{where} must be a mapping of settings to values")
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name in named:
+            raise InputError(f"{where} has the setting {short(name)} twice")
+        named[name] = value
+    if "config" in named:
+        raise InputError(f"{where} cannot name a config itself: put all settings into one file")
+    return named
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -10,9 +10,9 @@ from torch import nn
 
 from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError, one_line
+from proxyset.names import clean_name
 from proxyset.nets.arch import Arch, all_archs
 from proxyset.nets.build import NETS, build_foreign, build_net, outline
-from proxyset.parsing import clean_name
 from proxyset.registry import describe, import_object
 from proxyset.seeds import make_generator
 from proxyset.settings import short

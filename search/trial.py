@@ -18,8 +18,8 @@ from proxyset.compute.plan import Engine, Work
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec
+from proxyset.names import clean_name
 from proxyset.nets.classifier import has_batch_norm
-from proxyset.parsing import clean_name
 from proxyset.registry import describe
 from proxyset.seeds import make_generator
 from proxyset.train.evaluate import accuracy

@@ -25,7 +25,7 @@ from proxyset.data.spec import to_pixels
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
 from proxyset.folders import MARKER, claim_folder, read_marker, replace_folder, write_marker
-from proxyset.parsing import path_name
+from proxyset.names import path_name
 
 Writer = Callable[[ProxySet, Tensor, Path], None]
 """Of one format: set, pixels, and the file or the empty folder to write to."""

@@ -14,7 +14,8 @@ from proxyset.data.picture import as_html, tile
 from proxyset.data.spec import DatasetSpec, to_pixels
 from proxyset.errors import InputError, one_line
 from proxyset.files import write_atomic
-from proxyset.parsing import clean_name, parse_json
+from proxyset.names import clean_name
+from proxyset.parsing import parse_json
 from proxyset.tensors import SEAL, read_tensors, write_bytes
 
 FORMAT = 2  # 1: without soft targets

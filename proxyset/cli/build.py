@@ -169,7 +169,7 @@ def _announce(wanted: ProxySpec, session: Session) -> None:
         say(wanted.dataset.reading)
     net, trains = getattr(wanted.method, "net", None), getattr(wanted.method, "trains", lambda: True)
     if isinstance(net, str) and trains():
-        say_if_shallow(session, net, spec)
+        say_if_shallow(session.say_once, net, spec)
 
 
 def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> None:

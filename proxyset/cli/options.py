@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
-from proxyset.parsing import read_yaml_mapping
+from proxyset.plain_yaml import read_yaml_mapping
 from proxyset.settings import Settings
 
 

@@ -95,7 +95,7 @@ def check_contest(
     spec = contest.dataset.spec
     for net in contest.nets:
         check_net(net, **spec.shape)
-        say_if_shallow(session, net, spec)
+        say_if_shallow(session.say_once, net, spec)
     check_baselines(baselines, contest.dataset, [proxy.ipc for proxy in proxies.values()])
     operations(contest.protocol.augment, spec.flip)
 

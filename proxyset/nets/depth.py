@@ -1,6 +1,7 @@
 """Whether a ConvNet is deep enough for the size of the images."""
 
-from proxyset.compute.session import Session
+from collections.abc import Callable
+
 from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError
 from proxyset.nets.arch import Arch
@@ -11,11 +12,15 @@ LARGEST = 8  # pixels of the last maps; the paper's default has 4
 MEANT = 4
 
 
-def say_if_shallow(session: Session, net: str | Arch, spec: DatasetSpec) -> None:
-    """Say once, in one line, where a ConvNet of few blocks would get a huge linear head from large images."""
+def say_if_shallow(say: Callable[[str], None], net: str | Arch, spec: DatasetSpec) -> None:
+    """Say in one line where a ConvNet of few blocks would get a huge linear head from large images.
+
+    Args:
+        say: is given the line, such as `Session.say_once`.
+    """
     line = depth_advice(net, spec.size)
     if line is not None:
-        session.say_once(line)
+        say(line)
 
 
 def depth_advice(net: str | Arch, size: int) -> str | None:

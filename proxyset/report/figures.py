@@ -8,7 +8,7 @@ from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.picture import MADE_BY, tile
 from proxyset.data.spec import to_pixels
 from proxyset.files import write_atomic
-from proxyset.parsing import figure_name
+from proxyset.names import figure_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

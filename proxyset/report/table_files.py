@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyset.files import write_atomic
-from proxyset.parsing import clean_name
+from proxyset.names import clean_name
 from proxyset.report.tables import score_table
 
 SUFFIXES = (".csv", ".json", ".md", ".tex")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.parsing import clean_name
+from proxyset.names import clean_name
 from proxyset.progress import duration
 from proxyset.train.evaluate import Score
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from proxyset.compute.plan import Work
 from proxyset.compute.session import Session
+from proxyset.data.advice import no_test_images
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec
-from proxyset.errors import InputError
 from proxyset.nets.build import build_net, outline
 from proxyset.nets.classifier import has_batch_norm
 from proxyset.progress import Progress, shown
@@ -72,7 +72,7 @@ def evaluate(
     """
     protocol, session = protocol or Evaluation(), session or Session()
     if not len(test):
-        raise InputError(f"{spec.name} has no test images to evaluate on")
+        raise no_test_images(spec.name)
     recipe, started = protocol.resolved(), time.monotonic()
     show = shown(progress, f"{spec.name} on {net}")
     data = train(0) if callable(train) else train

@@ -17,8 +17,8 @@ from proxyset.errors import InputError, RunError, nearest
 from proxyset.files import remove_leftovers
 from proxyset.methods.base import Method
 from proxyset.methods.registry import METHODS, get_method
+from proxyset.names import clean_name
 from proxyset.nets.build import check_net
-from proxyset.parsing import clean_name
 from proxyset.progress import Progress, duration
 from proxyset.settings import short
 from search.advice import cheaper_sets

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,10 @@ import pytest
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.cli.options import compose, flatten
 from proxyset.compute.session import Session
-from proxyset.errors import RunError
-from proxyset.files import append_line
-from proxyset.folders import MARKER
-from proxyset.parsing import checksummed, read_rows
 from proxyset.settings import Compute
-from search.cli import main, read
+from search.cli import main
 from search.commands import RunSettings, resolve
-from search.folder import CONFIG, ROWS, RunFolder
+from search.folder import ROWS
 from search.settings import DIGITS, PAPER
 from search.trial import TrialContext, Workbench
 from tests.search.conftest import SMALL
@@ -69,67 +64,12 @@ def test_run_makes_a_whole_report(images: Path, capsys: pytest.CaptureFixture[st
     assert (RUN / "scatter.png").exists()
 
 
-def test_resume_redoes_only_what_is_unfinished(images: Path) -> None:
-    assert run(images, "--proxy", "random", "whole", "--repeats", "2") == 0
-    whole = scores()
-    lines = (RUN / ROWS).read_text().splitlines(keepends=True)
-    (RUN / ROWS).write_text("".join(lines[:7]) + lines[7][:30])  # as a kill leaves it
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
-    assert scores() == whole
-    assert (RUN / ROWS).read_text().startswith("".join(lines[:7]))
-
-
-def test_a_resumed_run_keeps_its_settings(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(images, "--proxy", "random") == 0
-    assert search("run", "--resume", str(RUN), "--workers", "0", "--epochs", "3") == 2
-    assert "began with --epochs 2" in capsys.readouterr().err
-    assert search("run", "--resume", str(RUN), "--workers", "0", "--config", "x.yaml") == 2
-    (Path("tiny.npz")).write_bytes(b"changed")
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 2
-
-
-def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(
-    images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = []
-
-    def full(path: Path, line: str) -> None:
-        if len(kept) == 3:
-            raise RunError("cannot write 'rows.jsonl': No space left on device")
-        kept.append(line)
-        append_line(path, line)
-
-    assert run(images, "--proxy", "random", "--out", "runs/whole") == 0
-    with monkeypatch.context() as patch:
-        patch.setattr("search.folder.append_line", full)
-        capsys.readouterr()
-        assert run(images, "--proxy", "random") == 1
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .endswith(f"No space left on device; to go on: search run --resume {RUN}")
-    )
-    assert len(scores()) == 3
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
-    assert scores() == scores(Path("runs/whole"))
-
-
 def test_work_beyond_ten_minutes_names_what_would_shorten_it(
     images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.driver.estimate", lambda *arguments: 3600.0)
     assert run(images, "--proxy", "random", "--repeats", "2") == 0
     assert "less time: --repeats 1 (no mean over repeats)" in capsys.readouterr().err
-
-
-def test_a_resumed_run_may_leave_the_cluster(images: Path) -> None:
-    """What the run's folder says of the cluster gives way to the flags."""
-    assert run(images, "--proxy", "random") == 0
-    folder = RunFolder.open(RUN)
-    folder.write(CONFIG, folder.settings() | {"workers": None, "address": "auto", "max_concurrent": 3})
-    command, _ = read(["--resume", str(RUN), "--workers", "0"])
-    assert (command.execution.workers, command.execution.address, command.execution.max_concurrent) == (0, None, None)
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
 
 
 def test_a_report_elsewhere_replaces_only_a_report(images: Path) -> None:
@@ -220,47 +160,6 @@ def test_how_it_is_computed_and_trained_reaches_the_trials(images: Path, monkeyp
     assert search("run", "--resume", str(RUN), "--workers", "0", "--memory-limit", "4") == 0
 
 
-def test_a_run_of_an_older_version_is_reported_but_not_gone_on_with(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Version 0.1 kept no threads, optimiser or loss, and of a source its kind as a word."""
-    assert run(images, "--proxy", "random") == 0
-    summary = json.loads((RUN / "summary.json").read_text())
-    config = json.loads((RUN / "config.json").read_text())
-    for name in ("optimiser", "schedule", "loss", "sha256"):
-        del config[name]
-    (RUN / "config.json").write_text(json.dumps(config))
-    sources = json.loads((RUN / "sources.json").read_text())
-    kinds = {"random": "proxy", "params": "params", "jacobian": "jacobian", "whole": "whole"}
-    del sources["sha256"]
-    for name, facts in sources.items():
-        del facts["free"]
-        facts["kind"] = kinds[name]
-    (RUN / "sources.json").write_text(json.dumps(sources))
-    rows = [json.loads(line) for line in (RUN / ROWS).read_text().splitlines()]
-    for row in rows:
-        del row["threads"], row["sha256"]
-    plan = json.loads((RUN / "plan.json").read_text())
-    del plan["sha256"]
-    (RUN / "plan.json").write_text(json.dumps(plan))
-    (RUN / MARKER).unlink()
-    (RUN / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert search("report", str(RUN)) == 0
-    assert json.loads((RUN / "summary.json").read_text())["sources"] == summary["sources"]
-    capsys.readouterr()
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 2
-    assert "older version" in capsys.readouterr().err
-
-
-def test_another_number_of_threads_is_said_when_a_run_goes_on(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(images, "--proxy", "random") == 0
-    rows = [row | {"threads": 7} for row in read_rows(RUN / ROWS)]
-    (RUN / ROWS).write_text("".join(checksummed(row) + "\n" for row in rows[:-1]))
-    capsys.readouterr()
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
-    assert "7 threads before" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -306,23 +205,3 @@ def test_left_open_means_the_papers_values_or_the_digits() -> None:
     assert resolved(whole_epochs=3)["whole_epochs"] == 3
     assert (paper["truth"], resolved(promote=3)["truth"]) == ("all", "none")
     assert resolved(space="a:b")["where"] == ""
-
-
-@pytest.mark.slow
-def test_after_a_kill_the_run_goes_on(images: Path) -> None:
-    """SIGKILL to the driver between two trials, then --resume: what is finished stays, and the result is the same."""
-    assert run(images, "--proxy", "random", "--repeats", "2", "--out", "runs/uninterrupted") == 0
-    argv = ["run", "--dataset", str(images), *SMALL.split(), "--workers", "0", "--out", str(RUN)]
-    argv += ["--proxy", "random", "--repeats", "2"]
-    driver = subprocess.Popen([sys.executable, "-m", "search.cli", *argv], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and driver.poll() is None:
-        if (RUN / ROWS).exists() and (RUN / ROWS).read_text().count("\n") >= 2:
-            break
-        time.sleep(0.005)
-    driver.kill()
-    driver.wait()
-    before = (RUN / ROWS).read_text()
-    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
-    assert (RUN / ROWS).read_text().startswith(before[: before.rindex("\n") + 1])
-    assert scores() == scores(Path("runs/uninterrupted"))

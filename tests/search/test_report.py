@@ -146,7 +146,7 @@ def test_which_sources_train_nothing_is_kept_with_the_run(tmp_path: Path, capsys
     rows = [row("synflow", name, 1e9 * i) for i, name in enumerate(NAMES[:5])]
     rows += [row("whole", name, i / 10) for i, name in enumerate(NAMES[:5])]
     folder = make_run(tmp_path / "run", rows)
-    facts = folder.read(SOURCES)
+    facts = folder.record().sources
     folder.write(SOURCES, facts | {"synflow": facts["synflow"] | {"free": True}})
     report(folder.record(), folder.path, as_json=False)
     summary = json.loads((folder.path / "summary.json").read_text())

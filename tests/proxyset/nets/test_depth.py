@@ -40,8 +40,8 @@ def test_a_deeper_one_is_named_where_it_would_be_better(net: str | Arch, size: i
 def test_it_is_said_once(tiny: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     session, spec = Session(device="cpu"), replace(tiny.spec, size=128)
     with caplog.at_level(logging.WARNING):
-        say_if_shallow(session, "convnet", spec)
-        say_if_shallow(session, "convnet", spec)
-        say_if_shallow(session, "convnet", tiny.spec)
+        say_if_shallow(session.say_once, "convnet", spec)
+        say_if_shallow(session.say_once, "convnet", spec)
+        say_if_shallow(session.say_once, "convnet", tiny.spec)
     assert len(caplog.messages) == 1
     assert "maps of 16×16 of 128 pixels, and its head gets 32,768 inputs" in caplog.messages[0]
