@@ -4,7 +4,7 @@ THREADS := OMP_NUM_THREADS=1
 CONSTRAINTS ?= constraints.txt
 ARGS ?=
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs audit clean
 
 # The environment: made once, and again when what it is made from changes.
 .venv/done: pyproject.toml $(CONSTRAINTS)
@@ -33,6 +33,15 @@ lint: .venv/done
 # The documentation as pages in site/; warnings are errors.
 docs: .venv/done
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pinned versions against the known vulnerabilities; needs the network. The checker has an environment of its own.
+audit: .venv/audit/done
+	@$(PYTHON) tools/audit.py .venv/audit/bin/pip-audit $(CONSTRAINTS)
+
+.venv/audit/done:
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet pip-audit
+	touch $@
 
 clean:
 	rm -rf .venv demo site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

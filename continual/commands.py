@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from continual import folder as folders
 from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, RunOutput
-from continual.settings import Budget, StreamChoice, TaskTraining
+from continual.settings import Budget, StreamChoice
 from proxyset.cli.advice import advice
 from proxyset.cli.app import say
 from proxyset.cli.options import extract
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError
-from proxyset.names import path_name
+from proxyset.names import clean_name, path_name
 from proxyset.settings import Compute
 
 if TYPE_CHECKING:

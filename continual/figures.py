@@ -14,13 +14,13 @@ from proxyset.data.spec import to_pixels
 from proxyset.names import clean_name
 from proxyset.report.figures import write_figure
 
-LONGEST_NAME = 120
+LONGEST_LABEL, LONGEST_TITLE = 30, 120  # characters
 MAX_PER_CLASS = 30  # images of one class and task that fit side by side
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST_LABEL) -> str:
     """A name as a picture can show it: matplotlib takes what is between two dollar signs for a formula."""
-    return clean_name(text, longest=LONGEST_NAME).replace("$", r"\$")
+    return clean_name(text, longest=longest).replace("$", r"\$")
 
 
 def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str, path: Path) -> None:
@@ -52,7 +52,7 @@ def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str
         )
     axes.set_xticks(range(len(tasks)), [f"T{stage + 1}\n{plain(task)}" for stage, task in enumerate(tasks)])
     axes.set_ylabel("accuracy on the tasks seen so far, %")
-    axes.set_title(plain(title), loc="left", fontsize=10)
+    axes.set_title(plain(title, LONGEST_TITLE), loc="left", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     write_figure(figure, path)
@@ -75,7 +75,7 @@ def save_matrix(result: StreamResult, path: Path) -> None:
     slanted = max(map(len, tasks)) > 8
     axes.set_xticks(range(count), tasks, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(range(count), [f"after T{stage + 1}" for stage in range(count)])
-    axes.set_title(plain(f"{result['stream']['name']} · {result.name}"), loc="left", fontsize=10)
+    axes.set_title(plain(f"{result['stream']['name']} · {result.name}", LONGEST_TITLE), loc="left", fontsize=10)
     figure.colorbar(picture, label="test accuracy, %")
     write_figure(figure, path)
 
@@ -103,7 +103,9 @@ def save_memory(memory: Memory, path: Path) -> None:
     provider = memory.provider.name if memory.provider is not None else "none"
     soft = " · soft targets" if memory.report()["soft_targets"] else ""
     tasks = "" if stream.grows else f", columns: {', '.join(task.name for task in stream.tasks)}"
-    axes.set_title(plain(f"memory after the last task · {provider}{soft}{tasks}"), loc="left", fontsize=9)
+    axes.set_title(
+        plain(f"memory after the last task · {provider}{soft}{tasks}", LONGEST_TITLE), loc="left", fontsize=9
+    )
     write_figure(figure, path)
 
 

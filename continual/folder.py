@@ -8,7 +8,7 @@ from pathlib import Path
 from proxyset.artefact.outputs import is_checkpoint
 from proxyset.claims import Claim
 from proxyset.errors import InputError
-from proxyset.files import remove_leftovers
+from proxyset.files import remove_empty, remove_leftovers
 from proxyset.folders import MARKER, claim_folder, mark, read_marker
 
 RUN, COMPARISON, REPORT = "continual run", "continual comparison", "continual report"
@@ -59,9 +59,15 @@ def begun(claimed: Claim, kind: str, *, force: bool = False) -> Iterator[Path]:
 
 
 def clear(folder: Path, kind: str) -> None:
-    """Remove the files that are written into such a folder."""
+    """Remove what was written into such a folder; of a comparison also its runs. What else is there stays."""
     for name in FILES[kind]:
         (folder / name).unlink(missing_ok=True)
+    if kind == COMPARISON and folder.exists():
+        for run in _folders(folder):
+            if holds(run) == RUN:
+                clear(run, RUN)
+                (run / MARKER).unlink(missing_ok=True)
+                remove_empty([run])
 
 
 def holds(folder: Path) -> str | None:
@@ -77,12 +83,16 @@ def holds(folder: Path) -> str | None:
 def _held_of_old(folder: Path) -> str | None:
     """The kind of a folder without a marker that holds nothing but what older versions wrote."""
     entries = [Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = _folders(folder)
     files = {entry.name for entry in entries} - {entry.name for entry in folders}
     if not folders and files <= set(FILES[RUN]):
         return RUN if _is_results(folder / RESULTS) or is_checkpoint(folder / STATE) else None
     kinds = {holds(run) for run in folders if os.listdir(run)}  # a run that was just begun is empty
     return COMPARISON if files <= set(FILES[COMPARISON]) and kinds == {RUN} else None
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(entry) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
 
 
 def _is_results(path: Path) -> bool:

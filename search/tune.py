@@ -51,6 +51,7 @@ class RowCallback(tune.Callback):
 
     def __init__(self, jobs: Sequence[Job], context: TrialContext, on_row: OnRow) -> None:
         self.jobs, self.context, self.on_row = jobs, context, on_row
+        self.handed_on = 0
         self.failure: Exception | None = None  # of `on_row`, such as a full disk: Tune has no part in it
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class RowCallback(tune.Callback):
         if self.failure is None:
             try:
                 self.on_row(row, _running(trials, trial))
+                self.handed_on += 1
             except Exception as error:
                 self.failure = error
                 raise
@@ -116,3 +118,5 @@ def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement,
             raise callback.failure or RunError(f"Ray Tune stopped: {describe(error.__cause__ or error)}") from None
         if callback.failure is not None:
             raise callback.failure
+        if callback.handed_on < len(jobs):  # Tune takes some signals, the guard's among them, for a wish to stop
+            raise RunError(f"Ray Tune stopped after {callback.handed_on} of {len(jobs)} trials")

@@ -98,8 +98,10 @@ def build_command(argv: list[str]) -> None:
     sets = {_output(command, spec): spec for spec in wanted.values()}
     with ExitStack() as claims:
         todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
+        estimated = _estimate(command, todo, session)
         _announce(wanted[seeds[0]], session)
-        _say_estimate(command, todo, session)
+        for line in estimated:
+            say(line)
         for path, spec in sets.items():
             if path in todo:
                 _build_one(command, spec, path, session, argv)
@@ -116,8 +118,10 @@ def build_command(argv: list[str]) -> None:
 
 def _method_name(argv: list[str]) -> str:
     """The method that is asked for: its flags are needed to understand the others."""
-    name = peek(argv, "method") or read_yaml(peek(argv, "config")).get("method")
-    return str(name or Choice.model_fields["method"].default)
+    name = peek(argv, "method")
+    if name is None:
+        name = read_yaml(peek(argv, "config")).get("method", Choice.model_fields["method"].default)
+    return str(name)
 
 
 def _output(command: Build, wanted: ProxySpec) -> Path:
@@ -172,29 +176,32 @@ def _announce(wanted: ProxySpec, session: Session) -> None:
         say_if_shallow(session.say_once, net, spec)
 
 
-def _say_estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> None:
-    """How long the sets that are missing will take, less what earlier runs have done, and how much memory; what would
-    make it shorter.
+def _estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> list[str]:
+    """In lines: how long the sets that are missing will take, less what earlier runs have done, and how much memory;
+    what would make it shorter.
+
+    Raises:
+        InputError: it needs more memory than the limit.
     """
     from proxyset.progress import duration, size
 
     if not todo:
-        return
+        return []
     wanted = next(iter(todo.values()))
     engine = wanted.engine(session)
     estimate = wanted.method.estimate(wanted.problem, session, engine)
     engine.check_memory(estimate)
     share = sum(_share_left(command, path, spec) for path, spec in todo.items())
     if estimate.seconds * share < 1:
-        return
+        return []
     scope = " for the rest" if share < len(todo) else ""
     if len(todo) > 1:
         scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
     without = f" ({duration(estimate.uncompiled * share)} without compiling)" if estimate.uncompiled else ""
     seconds = estimate.seconds * share
-    say(f"estimated: {duration(seconds)}{without}{scope}, {size(estimate.memory)} of memory")
-    if line := advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc)):
-        say(line)
+    line = f"estimated: {duration(seconds)}{without}{scope}, {size(estimate.memory)} of memory"
+    shorter = advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc))
+    return [line, *filter(None, [shorter])]
 
 
 def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:

@@ -1,6 +1,7 @@
 """Pictures of proxy sets."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ def save_preview(proxy: ProxySet, path: Path) -> None:
 def write_figure(figure: "Figure", path: Path) -> Path:
     """Write a figure as PNG, with what extends beyond its edges; returns the path."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1, metadata=MADE_BY)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn for a letter without one
+        figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1, metadata=MADE_BY)
     write_atomic(path, buffer.getvalue())
     return path

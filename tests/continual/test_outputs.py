@@ -21,7 +21,20 @@ from proxyset import files
 from proxyset.folders import MARKER
 from proxyset.tensors import read_tensors
 
-TINY = "--dataset data.npz --steps 2 --net convnet-w2-d1 --epochs 2 --balance-epochs 2 --ipc 1".split()
+TINY = (
+    "--dataset",
+    "data.npz",
+    "--steps",
+    "2",
+    "--net",
+    "convnet-w2-d1",
+    "--epochs",
+    "2",
+    "--balance-epochs",
+    "2",
+    "--ipc",
+    "1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +124,7 @@ def test_a_report_elsewhere_has_a_folder_of_its_own(workplace: Path, capsys: pyt
     assert names(workplace / "pictures") == {MARKER, "matrix.png", "results.csv"}
     capsys.readouterr()
     assert run(out="pictures") == 2
-    assert "is not a continual run" in capsys.readouterr().err
+    assert "is no continual run" in capsys.readouterr().err
 
 
 def test_going_on_from_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +134,7 @@ def test_going_on_from_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "nothing to go on from" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 8, 11, 14, 17, 20, 23, 26])
+@pytest.mark.parametrize("number", [1, 2, 4, 7, 10, 13, 16, 19, 21])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(
     number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,8 +171,8 @@ def test_a_folder_is_ours_by_its_marker(tmp_path: Path) -> None:
     assert snapshot(tmp_path).keys() == {"runs", "runs/run", f"runs/run/{MARKER}"}
     refused(tmp_path, claim_folder, run, kind="search run", match="`force=True` replaces it")
     refused(tmp_path, claim_folder, run, kind="export", force=True, match="is no export")
-    for options in ({"force": True}, {"resume": True}):
-        with claim_folder(run, kind="search run", **options) as mine:
+    for force in (True, False):
+        with claim_folder(run, kind="search run", force=force, resume=not force) as mine:
             assert mine.existed
             refused(tmp_path, claim_folder, run, kind="search run", resume=True, match="another process")
 

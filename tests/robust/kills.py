@@ -111,7 +111,7 @@ def die_at(number: int) -> None:
         return HalfWriter(opened, point) if set(mode) & set("wax") else opened
 
     low, high, from_handle = os.open, builtins.open, os.fdopen
-    os.fsync = lambda handle: None
+    os.fsync = lambda fd: None
     for name in POINTS:
         setattr(os, name, before(getattr(os, name)))
     os.open, os.fdopen, builtins.open = open_low, fdopen, open_high  # type: ignore[assignment]

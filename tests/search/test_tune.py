@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def test_what_no_machine_has_room_for_is_refused(context: TrialContext) -> None:
 
 TWO_NODES = """
 import sys, time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from proxyset.compute.ray_environment import prepare_ray
 prepare_ray()
 import ray
@@ -201,12 +201,6 @@ def test_a_machine_that_goes_away_loses_nothing() -> None:
     assert "all rows" in done.stdout, done.stderr[-3000:]
 
 
-DRIVER = """
-import sys
-from search.cli import main
-main(sys.argv[1:])
-"""
-
 SLOW_SPACE = """
 import time
 from torch import nn
@@ -221,34 +215,67 @@ def space():
 """
 
 
-@pytest.mark.slow
-def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) -> None:
-    """SIGKILL to the driver of a local Ray, with a home that cannot be written; --resume does only the rest."""
-    (tmp_path / "slow_space.py").write_text(SLOW_SPACE)
-    flags = f"--dataset {images} --space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random".split()
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment = plain | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    rows = tmp_path / "run" / "rows.jsonl"
+FLAGS = "--space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random --out run"
 
-    def start(*argv: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-c", DRIVER, "run", *argv, "--workers", "2"]
+
+@dataclass
+class Driver:
+    """`search run` with two workers, with a home that cannot be written."""
+
+    folder: Path
+
+    @property
+    def rows(self) -> str:
+        path = self.folder / "run" / "rows.jsonl"
+        return path.read_text() if path.exists() else ""
+
+    def start(self, *argv: str) -> "subprocess.Popen[bytes]":
+        (self.folder / "slow_space.py").write_text(SLOW_SPACE)
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment = plain | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{self.folder}:{ROOT}"}
+        command = [sys.executable, "-m", "search", "run", *argv, "--workers", "2"]
         return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    driver = start(*flags, "--out", "run")
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and driver.poll() is None:
-        if rows.exists() and rows.read_text().count("\n") >= 3:
-            break
-        time.sleep(0.01)
+    def wait_for_rows(self, count: int, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None and self.rows.count("\n") < count:
+            time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) -> None:
+    """SIGKILL to the driver of a local Ray; --resume does only the rest."""
+    run = Driver(tmp_path)
+    driver = run.start("--dataset", str(images), *FLAGS.split())
+    run.wait_for_rows(3, driver)
     driver.kill()
     _, error = driver.communicate()
-    assert rows.exists(), error.decode()[-3000:]
-    before = rows.read_text()
+    before = run.rows
+    assert before, error.decode()[-3000:]
     before = before[: before.rindex("\n") + 1]
     assert 3 <= before.count("\n") < 32
-    again = start("--resume", "run", "--trust")
+    again = run.start("--resume", "run", "--trust")
     _, error = again.communicate(timeout=300)
     assert again.returncode == 0, error.decode()[-3000:]
-    assert rows.read_text().startswith(before)
-    assert rows.read_text().count("\n") == 32
+    assert run.rows.startswith(before)
+    assert run.rows.count("\n") == 32
     assert f"{before.count(chr(10))} of 32 trials are already done" in error.decode()
+    assert not (tmp_path / ".run.lock").exists()
+
+
+@pytest.mark.slow
+def test_where_ray_dies_the_last_line_says_how_to_go_on(images: Path, tmp_path: Path) -> None:
+    import ray  # noqa: F401 (brings psutil)
+    import psutil  # type: ignore[import-not-found, import-untyped, unused-ignore]  # isort: skip
+
+    run = Driver(tmp_path)
+    driver = run.start("--dataset", str(images), *FLAGS.split())
+    run.wait_for_rows(3, driver)
+    for process in psutil.Process(driver.pid).children():
+        if process.name() == "raylet":
+            process.kill()
+    _, error = driver.communicate(timeout=300)
+    assert driver.returncode == 1, error.decode()[-3000:]
+    assert error.decode().splitlines()[-1].endswith("to go on: search run --resume run --trust")
+    assert "Traceback" not in error.decode()
+    assert 3 <= run.rows.count("\n") < 32

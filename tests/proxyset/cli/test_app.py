@@ -1,7 +1,11 @@
 """The program: its commands and its exit codes."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +64,50 @@ def test_a_reader_that_leaves_early_causes_no_traceback(argv: str) -> None:
     shell = f"{sys.executable} -m proxyset.cli.app {argv} | {sys.executable} -c 'import sys; sys.stdin.close()'"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+PROGRAMS = {"proxyset": "build --dataset digits", "search": "run", "continual": "run"}
+
+
+@pytest.mark.parametrize("prog", PROGRAMS)
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.4])
+def test_an_interruption_while_modules_load_is_one_line(prog: str, delay: float, tmp_path: Path) -> None:
+    """From when our first module runs; before that it is Python's own to end."""
+    # Python is up when it opens the first file of ours, which tells the test through a FIFO
+    fifo = tmp_path / "up"
+    os.mkfifo(fifo)
+    code = f"import sys; open({str(fifo)!r}, 'w').close(); from {prog}.__main__ import main; main()"
+    argv = [sys.executable, "-c", f"import proxyset.cli.start; {code}", *PROGRAMS[prog].split()]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with open(fifo) as up:
+        up.read()
+    time.sleep(0.02 + delay)  # `main` has been called
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", f"{prog}: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["up"]
+
+
+@pytest.mark.parametrize("prog", PROGRAMS)
+def test_every_program_alone_shows_its_usage(prog: str) -> None:
+    done = subprocess.run([sys.executable, "-m", prog], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {prog} COMMAND")
+
+
+def test_a_terminal_without_our_signs_gets_plain_ones(tmp_path: Path) -> None:
+    """Where stdout and stderr are ASCII: results, help and the table of scores, without a traceback."""
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "OMP_NUM_THREADS": "1"}
+    for argv in (
+        "build --method random --out set.safetensors",
+        "eval set.safetensors --net mlp --nets 1 --epochs 1",
+        "show set.safetensors",
+        "build --help",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "proxyset", *argv.split()],
+            cwd=tmp_path, env=environment, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        text = (done.stdout + done.stderr).decode("ascii")
+        assert argv != "eval set.safetensors --net mlp --nets 1 --epochs 1" or "+-" in text

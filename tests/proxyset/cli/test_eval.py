@@ -1,6 +1,9 @@
 """`proxyset eval` from outside."""
 
+import csv
+import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,10 @@ import pytest
 import proxyset
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from proxyset.report.estimate import estimate_scores
+from proxyset.report.scores import Contender, Contest, score_all
+from proxyset.report.table_files import SUFFIXES, is_table, write_scores
 from proxyset.train.protocols import Evaluation
 from tests.proxyset.cli.made import (
     FAST,
@@ -133,3 +140,72 @@ def test_sets_that_describe_their_data_differently_are_not_compared(cli: Cli) ->
     assert cli("build", "--method", "random", "--out", "plain.safetensors").code == 0
     assert cli("build", "--method", "random", "--flip", "--out", "flipped.safetensors").code == 0
     assert_refused(cli("eval", "plain.safetensors", "flipped.safetensors"), "different data")
+
+
+FEW = ["--nets", 2, "--epochs", 2, "--net", "mlp"]
+
+
+def test_eval_says_first_what_it_will_do_and_how_long_it_takes(cli: Cli, built: Path) -> None:
+    result = cli("eval", built, *FEW, "--baseline", "random", "whole", "--whole-epochs", 1)
+    header, estimate, *_ = result.err.splitlines()
+    for words in ("digits", "3 training sets", "random", "whole", "2 networks of mlp", "1 and 2 epochs", "359 images"):
+        assert words in header
+    assert "estimated:" in estimate
+    assert "less time" not in result.err
+
+
+def test_eval_that_takes_long_names_what_would_make_it_shorter(
+    cli: Cli, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score_nothing(*arguments: object) -> None:
+        raise InputError("nothing is scored in this test")
+
+    monkeypatch.setattr("proxyset.report.scores.contenders", score_nothing)
+    result = cli("eval", built, "--net", "convnet", "--nets", 1000)
+    (line,) = [line for line in result.err.splitlines() if line.startswith("less time: ")]
+    for flag in ("--nets 5 (", "--epochs 300 (", "--net convnet-w32 ("):
+        assert flag in line
+
+
+def test_an_estimate_is_near_the_time_that_scoring_takes(built: Path) -> None:
+    data, proxy = proxyset.load("digits"), ProxySet.load(built)
+    contest = Contest(data, Evaluation(nets=3, epochs=60), ["convnet-w16-d2"])
+    session = proxyset.Session(device="cpu")
+    estimate = estimate_scores([(len(proxy.data), 60)], contest, session).seconds
+    started = time.monotonic()
+    score_all([Contender("set", proxy.data)], contest, session)
+    assert 0.2 < estimate / (time.monotonic() - started) < 5
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_eval_writes_its_table(suffix: str, cli: Cli, built: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"scores{suffix}"
+    result = cli("eval", built, *FEW, "--json", "--out", out)
+    assert result.code == 0, result.err
+    assert is_table(out)
+    (row,) = json.loads(result.out)
+    text = out.read_text()
+    if suffix == ".csv":
+        (read,) = csv.DictReader(io.StringIO(text))
+        assert float(read["mean"]) == row["mean"]
+        assert (read["name"], read["net"], read["n"], read["epochs"]) == ("set", "mlp", "2", "2")
+    elif suffix == ".json":
+        assert json.loads(text)["scores"] == [row]
+    else:
+        assert f"{100 * row['mean']:.1f}" in text
+        assert ("±" in text) == (suffix == ".md")
+    assert_refused(cli("eval", built, *FEW, "--out", out), out.name, "--force")
+    assert out.read_text() == text
+    assert cli("eval", built, *FEW, "--out", out, "--force").code == 0
+    out.write_text("mine")
+    assert_refused(cli("eval", built, *FEW, "--out", out, "--force"), out.name)
+    assert out.read_text() == "mine"
+
+
+def test_names_in_tables_stay_text(tmp_path: Path) -> None:
+    """What has a meaning in TeX or Markdown has none in a table."""
+    rows = [{"name": "a_b|c%\\d", "file": None, "net": "x&y", "accuracies": [0.5], "seconds": 1.0}]
+    write_scores(rows, ["x&y"], tmp_path / "t.tex")
+    write_scores(rows, ["x&y"], tmp_path / "t.md")
+    assert r"a\_b|c\%\textbackslash{}d & 50.0 $\pm$ 0.0 (1) & 1 s \\" in (tmp_path / "t.tex").read_text()
+    assert "| a_b\\|c%\\d | 50.0 ± 0.0 (1) | 1 s |" in (tmp_path / "t.md").read_text()

@@ -1,6 +1,7 @@
 """Real processes, really killed."""
 
 import os
+import platform
 import shlex
 import signal
 import subprocess
@@ -70,3 +71,25 @@ def test_a_real_signal_saves_and_says_how_to_go_on(number: int, cli: Cli, tmp_pa
     command = shlex.split(err.splitlines()[-1].split("to go on: ")[1])
     assert cli(*command[1:]).code == 0
     assert tensor_bytes(out) == whole
+
+
+def test_of_two_builds_of_one_set_the_second_is_refused(cli: Cli, tmp_path: Path) -> None:
+    iterations = 60
+    whole = reference_set(cli, tmp_path, iterations)
+    argv = ["build", *SLOW, "--iterations", iterations, "--out", "set.safetensors", "--checkpoint-every", 1]
+    first = start(tmp_path, *argv)
+    wait_for_newer(tmp_path / "set.checkpoint", 0.0, first)
+    first.send_signal(signal.SIGSTOP)
+    for more in ([], ["--resume"], ["--force"]):
+        second = cli(*argv, *more)
+        assert second.code == 2
+        assert second.err.splitlines() == [
+            f"proxyset: 'set.safetensors' is being written by another process (PID {first.pid} on {platform.node()}): "
+            "wait for it, or name another --out"
+        ]
+    first.send_signal(signal.SIGCONT)
+    _, err = first.communicate()
+    assert first.returncode == 0, err
+    assert tensor_bytes(tmp_path / "set.safetensors") == whole
+    left = sorted(path.name for path in tmp_path.iterdir() if path.name.lstrip(".").startswith("set"))
+    assert left == ["set.png", "set.safetensors"]
