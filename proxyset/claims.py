@@ -191,7 +191,7 @@ def follow(path: Path) -> Path:
             return path
         if path.exists():
             target = Path(os.path.realpath(path))
-            LOG.warning("%s is a symbolic link: %s is written", path, target)
+            LOG.warning("%s is a symbolic link: it stands for %s", path, target)
             return target
     except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
         raise InputError(f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None

@@ -2,8 +2,8 @@
 
     python tools/audit.py PIP_AUDIT CONSTRAINTS
 
-PIP_AUDIT is the program pip-audit, which asks PyPI for advisories. Exit codes: 0 nothing is known, 1 something is, 2 the
-service did not answer for every package, so that nothing is certain.
+PIP_AUDIT is the program pip-audit, which asks PyPI for advisories. Exit codes: 0 nothing is known, 1 something is, 2
+the service did not answer for every package, so that nothing is certain.
 """
 
 import json
@@ -35,10 +35,10 @@ def report(packages: Sequence[dict[str, Any]]) -> int:
         print(f"{package['name']} {package['version']}: {advisory['id']}, fixed in: {fixed}")
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     checked = len(packages) - len(skipped)
-    if skipped:
-        print(
-            f"audit: {checked} of {len(packages)} packages checked, the service knows nothing of {', '.join(skipped)}"
-        )
+    if skipped and not checked:
+        print("audit: nothing was checked, the vulnerability service cannot be reached: it knows none of the packages")
+    elif skipped:
+        print(f"audit: {checked} of {len(packages)} packages checked, the service does not know {', '.join(skipped)}")
     elif not findings:
         print(f"audit: no known vulnerability in {checked} packages")
     return 1 if findings else 2 if skipped else 0

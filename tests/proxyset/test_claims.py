@@ -75,7 +75,7 @@ def test_links_are_followed_with_a_line_or_refused(tmp_path: Path, caplog: pytes
         assert mine.path == (tmp_path / "ours").resolve()
         refused(tmp_path, claim, tmp_path / "ours", force=True, match="written by another process")
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'to-ours'} is a symbolic link: {tmp_path / 'ours'} is written"
+        f"{tmp_path / 'to-ours'} is a symbolic link: it stands for {tmp_path / 'ours'}"
     ]
 
 

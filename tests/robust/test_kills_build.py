@@ -10,6 +10,8 @@ from proxyset.folders import MARKER
 from tests.proxyset.cli.made import STEPS, save_npz, snapshot, tensor_bytes
 from tests.robust.kills import Spec, kill_all
 
+pytestmark = pytest.mark.slow
+
 MODULES = [
     *("proxyset.cli.app", "proxyset.cli.build", "proxyset.cli.export", "proxyset.methods.dsa"),
     *("proxyset.methods.coreset", "proxyset.methods.gradient_matching", "proxyset.artefact.build"),
