@@ -112,5 +112,8 @@ def read_settings(choices: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"`memory_settings` are of the form name=value, got {short(choice)}")
         if name in values:
             raise InputError(f"`memory_settings` names {name!r} twice")
-        values[name] = parse_yaml(value, f"`memory_settings`: the value of {name!r}")
+        try:
+            values[name] = parse_yaml(value, "the value")
+        except InputError as error:
+            raise InputError(f"`memory_settings` are of the form name=value, got {short(choice)} ({error})") from None
     return values

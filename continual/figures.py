@@ -15,6 +15,8 @@ from proxyset.names import clean_name
 from proxyset.report.figures import write_figure
 
 LONGEST_LABEL, LONGEST_TITLE = 30, 120  # characters
+UPRIGHT = 8  # letters of a task's name that fit under a column
+INCHES_PER_LETTER = 0.04  # across and upwards, of a slanted name
 MAX_PER_CLASS = 30  # images of one class and task that fit side by side
 
 
@@ -65,14 +67,16 @@ def save_matrix(result: StreamResult, path: Path) -> None:
     tasks, count = [plain(task) for task in result.tasks], len(result.tasks)
     shares = [[np.nan if value is None else value for value in row] for row in result.matrix]
     values = 100 * np.array(shares, dtype=float)
-    figure = Figure(figsize=(0.9 * count + 2.5, 0.6 * count + 1.5), dpi=100, layout="constrained")
+    longest = max(map(len, tasks))
+    slanted = longest > UPRIGHT
+    room = INCHES_PER_LETTER * longest if slanted else 0.0
+    figure = Figure(figsize=(0.9 * count + 2.5 + room, 0.6 * count + 1.5 + room), dpi=100, layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
     for stage in range(count):
         for task in range(stage + 1):
             colour = "white" if values[stage, task] < 60 else "black"
             axes.text(task, stage, f"{values[stage, task]:.1f}", ha="center", va="center", color=colour)
-    slanted = max(map(len, tasks)) > 8
     axes.set_xticks(range(count), tasks, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(range(count), [f"after T{stage + 1}" for stage in range(count)])
     axes.set_title(plain(f"{result['stream']['name']} · {result.name}", LONGEST_TITLE), loc="left", fontsize=10)

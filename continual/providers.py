@@ -14,7 +14,7 @@ from torch import nn
 
 from continual.settings import JOINT
 from continual.stream import Stream, Task
-from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.build import ProxySpec, build_file
 from proxyset.artefact.outputs import checkpoint_path, claim_set
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
@@ -111,9 +111,12 @@ class MethodProvider(Provider):
             ranked = ranker.rank_by(net, wanted.problem, self.session.device)
             return task.data.train[torch.cat([index[:ipc] for index in ranked])], time.monotonic() - started
         path = self._path(wanted, task)
-        if path.exists():
+        options: Any = {"session": self.session, "progress": self.show(path.stem)}
+        if path.exists() and not self._is_stored(wanted, task):  # stored with other facts
+            proxy = build_file(wanted, path, force=True, **options)
+        else:
             remove_rest(path)
-        proxy = load_or_build(wanted, path, session=self.session, progress=self.show(path.stem))
+            proxy = load_or_build(wanted, path, **options)
         data = proxy.data
         if self.method.picks_real:  # a byte per value, as the real images take
             data = replace(data, images=to_pixels(data.images, task.data.spec))
@@ -136,7 +139,9 @@ class MethodProvider(Provider):
 
 
 def remove_rest(path: Path) -> None:
-    """Remove what a process left beside a finished set if it was killed right after that was whole."""
+    """Remove what a process left beside a set, if any, that was killed right after that was whole."""
+    if not path.exists():
+        return
     rest = checkpoint_path(path), path.with_name(f".{path.name}.lock")
     if any(one.exists() for one in rest):
         with (

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from proxyset.errors import InputError
+from proxyset.errors import BusyError, InputError
 from proxyset.files import make_folder, remove_empty, remove_leftovers, write_error
 
 LOG = logging.getLogger("proxyset")
@@ -81,7 +81,7 @@ def _open_locked(lock: Path, path: Path) -> int:
         except BlockingIOError:
             holder = os.pread(handle, 200, 0).decode(errors="replace").split("\n")[0]
             os.close(handle)
-            raise InputError(
+            raise BusyError(
                 f"{str(path)!r} is being written by another process ({holder or 'just started'}): "
                 "wait for it, or name another `out`"
             ) from None

@@ -14,6 +14,10 @@ class InputError(Exception):
     """A mistake in what the user gave."""
 
 
+class BusyError(InputError):
+    """Another process is writing what the user wants written."""
+
+
 class RunError(Exception):
     """Work that could not go on, through no mistake in the input."""
 

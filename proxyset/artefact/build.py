@@ -173,6 +173,11 @@ def _build(
     generator = make_generator(wanted.seed, "condense", method.name)
     context = Context(generator, session, engine, progress, checkpoint)
     data = method.condense(wanted.problem, context)
+    if not data.labels.equal(wanted.problem.labels):
+        raise RunError(
+            f"method {method.name} did not give {wanted.ipc} images of every class, ordered by class: "
+            "hold it against proxyset.testing.check_method"
+        )
     provenance = identity | {
         "compile": "failed" if context.compile_failed() else engine.facts()["compile"],
         "device": _device_name(engine.device),

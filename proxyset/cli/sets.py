@@ -85,14 +85,17 @@ def check_contest(
     """Refuse what cannot be scored before anything is.
 
     Raises:
-        InputError: an unknown network, baseline or augmentation, or one that does not suit the images.
+        InputError: no test images; an unknown network, baseline or augmentation, or one that does not suit the images.
     """
+    from proxyset.data.advice import no_test_images
     from proxyset.data.augment import operations
     from proxyset.nets.build import check_net
     from proxyset.nets.depth import say_if_shallow
     from proxyset.report.scores import check_baselines
 
     spec = contest.dataset.spec
+    if not len(contest.dataset.test):
+        raise no_test_images(spec.name, contest.dataset.source)
     for net in contest.nets:
         check_net(net, **spec.shape)
         say_if_shallow(session.say_once, net, spec)

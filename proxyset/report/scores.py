@@ -1,15 +1,18 @@
 """Proxy sets and baselines scored side by side."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxyset.artefact.outputs import is_artefact
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.claims import claim_file
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
-from proxyset.errors import InputError, nearest
+from proxyset.errors import BusyError, InputError, nearest
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.progress import Progress
@@ -18,6 +21,7 @@ from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 
 WHOLE = "whole"
+TURNS, TURN_SECONDS = 100, 0.1  # for a lock that is held while a few kilobytes are written
 ProgressOf = Callable[[str], "Progress | bool"]
 """From the title of a piece of work to what shows its progress."""
 
@@ -133,6 +137,19 @@ def score_all(
                 "device": session.device.type,
             }
             if entry.file is not None:
-                ProxySet.load(entry.file).with_scores([result]).save(entry.file)
+                _keep(result, entry.file)
             rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **result})
     return rows
+
+
+def _keep(score: dict[str, Any], file: Path) -> None:
+    """Add a score to an artefact, after whoever is adding another at the moment."""
+    for turn in reversed(range(TURNS)):
+        try:
+            with claim_file(file, kind="proxy set", made_by_us=is_artefact, force=True) as claim:
+                ProxySet.load(claim.path).with_scores([score]).save(claim.path)
+            return
+        except BusyError:
+            if not turn:
+                raise
+            time.sleep(TURN_SECONDS)

@@ -12,7 +12,7 @@ import torch
 import continual
 from continual.api import STATE, learn_stream
 from continual.estimate import estimate
-from continual.results import RESULTS
+from continual.results import RESULTS, read_result
 from continual.settings import Budget, Learning, StreamChoice
 from continual.stream import Stream, load_stream
 from proxyset.checkpoint import Checkpoint
@@ -52,7 +52,7 @@ def test_another_seed_gives_another_run(growing: Stream, quick: Learning, tmp_pa
 
 def test_results_say_what_was_done(domains: Stream, quick: Learning, tmp_path: Path) -> None:
     result = learn_stream(domains, "herding", budget(tmp_path, "herding"), quick, folder=str(tmp_path / "run"))
-    assert json.loads((tmp_path / "run" / RESULTS).read_text()) == result.to_dict()
+    assert read_result(tmp_path / "run" / RESULTS).to_dict() == result.to_dict()
     assert result["choices"].startswith("eeil: all current data")
     assert result["learning"]["net"] == "convnet-w4-d1-relu-instance-avg"
     assert result["memory_kept"]["images"] == 18

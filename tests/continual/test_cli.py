@@ -63,7 +63,7 @@ def test_json_is_the_results(workplace: Path, capsys: pytest.CaptureFixture[str]
     assert run("--memory", "random", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     stored = json.loads((workplace / "out" / "results.json").read_text())
-    assert len(stored.pop("sha256")) == 16
+    assert (stored.pop("format"), len(stored.pop("sha256"))) == (2, 16)
     assert printed == stored
     assert call("report", "out", "--json") == 0
     assert json.loads(capsys.readouterr().out) == [printed]

@@ -1,6 +1,5 @@
 """Runs that were interrupted or killed go on to the same results."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 import torch
 
 from continual.api import STATE, learn_stream
-from continual.results import RESULTS, StreamResult
+from continual.results import RESULTS, StreamResult, read_result
 from continual.schemes.base import Scheme
 from continual.settings import Budget, Learning
 from continual.stream import Stream
@@ -119,7 +118,7 @@ def test_a_killed_process_goes_on_to_the_same_results(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / RESULTS).exists()
     assert go("killed", "--resume").wait() == 0
-    whole, killed = (StreamResult(json.loads((tmp_path / name / RESULTS).read_text())) for name in ("whole", "killed"))
+    whole, killed = (read_result(tmp_path / name / RESULTS) for name in ("whole", "killed"))
     assert untimed(whole) == untimed(killed)
 
 

@@ -1,12 +1,15 @@
 """Proxy sets and baselines scored side by side."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxyset.artefact.build import ProxySpec, build_file
+from proxyset.artefact.outputs import is_artefact
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.claims import claim_file
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
@@ -52,6 +55,17 @@ def test_rows_hold_the_scores_and_files_keep_theirs(tiny: Dataset, contest: Cont
     assert tuple(kept["accuracies"]) == rows[0]["accuracies"]
     score_all(entries, contest, CPU)
     assert len(ProxySet.load(path).provenance["scores"]) == 1  # in place of the earlier one
+
+
+def test_a_score_waits_for_another_that_is_being_kept(tiny: Dataset, contest: Contest, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    (entry,) = contenders(built(tiny, path), [], contest, CPU)
+    claim = claim_file(path, kind="proxy set", made_by_us=is_artefact, force=True)
+    release = threading.Timer(0.5, claim.release)
+    release.start()
+    score_all([entry], contest, CPU)
+    release.join()
+    assert len(ProxySet.load(path).provenance["scores"]) == 1
 
 
 def test_random_is_drawn_anew_for_every_network(tiny: Dataset, contest: Contest, tmp_path: Path) -> None:
