@@ -1,7 +1,11 @@
 """What Ray reads from the environment, set before it is imported; a user's own values win."""
 
+import logging
 import os
 import secrets
+import sys
+
+LOG = logging.getLogger("proxyset")
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -34,5 +38,15 @@ def prepare_ray(local: bool = True) -> None:
     for name, value in LOCAL.items():
         os.environ.setdefault(name, value)
     chosen = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    if not chosen and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+    if "ray" in sys.modules and not chosen and os.environ.get("RAY_AUTH_MODE") != "token":
+        _make_local_late()
+    elif not chosen and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _make_local_late() -> None:
+    """Where a script has imported Ray itself, whose mind is then made up: the loopback can be had, a token cannot."""
+    constants = sys.modules.get("ray._private.ray_constants")
+    if constants is not None and os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
+        constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+    LOG.info("ray was imported before proxyset used it: it starts without a token")
