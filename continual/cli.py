@@ -1,11 +1,12 @@
 """The `continual` program and the flags of its commands."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import tyro
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from proxyset.cli.app import run
@@ -96,10 +97,16 @@ class Placement(Compute):
     )
     address: str | None = Field(
         None,
-        pattern=r"^(auto|[^\s:/]+:\d+)$",
         description="a Ray cluster, auto or host:port; its machines must see the same folders, so give paths in full "
         "(default: this machine)",
     )
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", value):
+            raise ValueError("must be auto or host:port")
+        return value
 
 
 class CompareCommand(ConfiguredCommand):

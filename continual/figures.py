@@ -16,7 +16,7 @@ from proxyset.report.figures import write_figure
 
 LONGEST_LABEL, LONGEST_TITLE = 30, 120  # characters
 UPRIGHT = 8  # letters of a task's name that fit under a column
-INCHES_PER_LETTER = 0.04  # across and upwards, of a slanted name
+INCHES_PER_LETTER = 0.07  # across and upwards, of a slanted name
 MAX_PER_CLASS = 30  # images of one class and task that fit side by side
 
 

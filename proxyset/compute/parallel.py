@@ -236,7 +236,7 @@ def _started(pool: Pool, folder: Path) -> Iterator[None]:
                 include_dashboard=False,
                 object_store_memory=pool.object_store,
                 runtime_env={"env_vars": {"PYTHONPATH": path}},
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # a folder below, because Ray opens its own to everybody
                 **QUIET,
             )
 

@@ -18,7 +18,7 @@ from proxyset.compute import ray_watchdog
 
 PREFIX = "proxyset-ray-"
 LOCK = ".lock"  # in the folder; held by the process that it is for
-LONGEST = 17  # letters of the folder of temporary files, beyond which Ray's sockets below it have too long a name
+LONGEST = 15  # letters of the folder of temporary files, beyond which Ray's sockets below it have too long a name
 POLL = 0.5  # seconds between two looks at whether Ray still runs
 
 

@@ -1,7 +1,6 @@
 """Whole runs: the same bits every time, on real and generated data of every form, and what they say."""
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 

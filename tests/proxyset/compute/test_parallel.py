@@ -85,7 +85,7 @@ class Driver:
         line = self.process.stdout.readline()
         assert line, self.process.communicate()[1]
         session, *family = line.split()
-        self.folder, self.family = Path(session).parent, [int(number) for number in family]
+        self.folder, self.family = Path(session).parents[1], [int(number) for number in family]
 
     def living(self) -> list[int]:
         return [number for number in self.family if _state(number) not in (None, "Z")]
@@ -135,6 +135,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="read
 @needs_proc
 def test_a_killed_driver_leaves_no_process_and_no_folder(driver: Driver) -> None:
     assert driver.folder.name.startswith(PREFIX)
+    assert driver.folder.stat().st_mode & 0o077 == 0
     assert len(driver.living()) >= 8  # Ray's own, its agents, two workers and the watchdog
     os.kill(driver.process.pid, signal.SIGKILL)
     assert wait_until(lambda: not driver.living(), 10), [(number, _name(number)) for number in driver.living()]
