@@ -1,6 +1,5 @@
 """Where memories come from: any method of the core run on a task's own data, proxy-set files, or all data."""
 
-import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from torch import nn
 from continual.settings import JOINT
 from continual.stream import Stream, Task
 from proxyset.artefact.build import ProxySpec, build_file
-from proxyset.artefact.outputs import checkpoint_path, claim_set
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
 from proxyset.compute.session import Session
@@ -115,7 +113,6 @@ class MethodProvider(Provider):
         if path.exists() and not self._is_stored(wanted, task):  # stored with other facts
             proxy = build_file(wanted, path, force=True, **options)
         else:
-            remove_rest(path)
             proxy = load_or_build(wanted, path, **options)
         data = proxy.data
         if self.method.picks_real:  # a byte per value, as the real images take
@@ -136,19 +133,6 @@ class MethodProvider(Provider):
         """The method, if its images are ranked by features of the network that is being learned, as EEIL does."""
         method = self.method
         return method if self.ranks_by_learner and isinstance(method, FeatureCoreset) and method.trains() else None
-
-
-def remove_rest(path: Path) -> None:
-    """Remove what a process left beside a set, if any, that was killed right after that was whole."""
-    if not path.exists():
-        return
-    rest = checkpoint_path(path), path.with_name(f".{path.name}.lock")
-    if any(one.exists() for one in rest):
-        with (
-            contextlib.suppress(InputError),
-            claim_set(path, resume=True, picture=False),
-        ):  # unless somebody works on it
-            rest[0].unlink(missing_ok=True)
 
 
 @dataclass

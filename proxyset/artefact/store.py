@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec, build_file
+from proxyset.artefact.outputs import tidy
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import content_of, is_same
 from proxyset.compute.session import Session
@@ -38,5 +39,6 @@ def load_or_build(
     """
     session = session or Session()
     if path.exists() and is_same(proxy := ProxySet.load(path), wanted, session):
+        tidy(path)
         return proxy
     return build_file(wanted, path, session=session, progress=progress)

@@ -1,20 +1,18 @@
 """From what a user names as proxies to proxy sets: files, objects, and sets that are built if they do not exist yet."""
 
-import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.outputs import tidy
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
-from proxyset.claims import Claim
 from proxyset.cli.advice import advice
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
-from proxyset.errors import InputError, RunError, nearest
-from proxyset.files import remove_leftovers
+from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.names import clean_name
@@ -131,13 +129,6 @@ def _of(dataset: Dataset, proxy: ProxySet, where: ProxyLike) -> ProxySet:
     return proxy
 
 
-def _tidy(path: Path) -> None:
-    """Remove what a process that was killed right after it built the set left beside it."""
-    if path.with_name(f".{path.name}.lock").exists():
-        with contextlib.suppress(InputError, RunError), Claim(path):  # another process may be building it anew
-            remove_leftovers(path)
-
-
 def _built(path: Path, wanted: ProxySpec, session: Session) -> ProxySet | None:
     """The set that an earlier search built, or None."""
     if not path.exists():
@@ -211,7 +202,7 @@ def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet
     """
     if plan.given is not None:
         if plan.wanted is not None and plan.path is not None:
-            _tidy(plan.path)
+            tidy(plan.path)
         return plan.given
     assert plan.wanted is not None
     assert plan.path is not None

@@ -47,7 +47,7 @@ print(peak_memory(torch.device("cpu")))
 
 
 def test_memory_limit_is_kept() -> None:
-    """Training and testing a network without pooling, whose 4 MiB of activations per image pass 0.47 GiB unless held."""
+    """A network without pooling, whose 4 MiB of activations per image pass 0.47 GiB unless they are held."""
 
     def peak(limit: str) -> float:
         command = [sys.executable, "-c", LIMITED, limit]

@@ -178,8 +178,9 @@ def test_errors_of_jobs_come_back_as_ours_and_a_dead_worker_is_replaced() -> Non
     """In one Ray each: an input error, a failure, a worker that dies; the rest of the jobs is done."""
     assert run_jobs(Doubler, [1, 2, 3], Pool(workers=2)) == [2, 4, 6]
     for job, error, words in (("wrong", InputError, "a wrong job"), ("fail", RunError, "KeyError")):
+        jobs: list[str | int] = [1, job]
         with pytest.raises(error, match=words):
-            run_jobs(Doubler, [1, job], Pool(workers=2))
+            run_jobs(Doubler, jobs, Pool(workers=2))
     with pytest.raises(RunError, match="died 2 times"):
         run_jobs(Doubler, ["die"], Pool(workers=2, retries=1))
 
