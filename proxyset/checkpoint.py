@@ -13,6 +13,7 @@ from torch import Tensor
 
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
+from proxyset.names import clean_name
 from proxyset.parsing import Schema, check
 from proxyset.tensors import check_seal, read_tensors, seal, write_bytes
 
@@ -76,7 +77,7 @@ class Checkpoint:
             LOG.warning(
                 "%s was made with %s instructions, this processor has %s: the result will not have the bits of a run "
                 "that was never stopped",
-                *(self.path.name, before.instructions, instructions),
+                *(self.path.name, clean_name(str(before.instructions)), instructions),
             )
 
     def elapsed(self) -> float:

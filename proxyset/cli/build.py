@@ -68,7 +68,7 @@ class Build(ConfiguredCommand):
         "proxyset build",
         "proxyset build --dataset mnist --net convnet-w32 --iterations 200 --nets 20",
         "proxyset build --dataset my_images/ --size 32 --net convnet-w32 --iterations 200",
-        "proxyset build --dataset my_images/ --size 32 --method herding --ipc 10",
+        "proxyset build --dataset my_images/ --size 32 --net convnet-w32 --method herding --ipc 10",
         "proxyset build --method my_module:MyMethod --help",
     )
 

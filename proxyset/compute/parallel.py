@@ -31,7 +31,7 @@ OBJECT_STORE = 128 * 2**20  # bytes, besides large data that workers share
 
 
 class WorkersLost(RunError):
-    """Ray itself died on this machine. Who knows how the work goes on adds that."""
+    """Ray itself died on this machine."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _started(pool: Pool, folder: Path) -> Iterator[None]:
         except BaseException:
             if guard.lost:
                 raise WorkersLost(
-                    "Ray died on this machine (out of memory, or killed); what is finished is kept"
+                    "Ray died on this machine (out of memory, or killed); what is finished is kept: `resume` goes on"
                 ) from None
             raise
         finally:

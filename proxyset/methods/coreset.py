@@ -53,7 +53,9 @@ class Random(Coreset):
 class TrainingCoreset(Coreset, Training):
     """Base of the methods that first train a network on the whole set."""
 
-    net: str = Field("convnet", description="network trained on the whole set")
+    net: str = Field(
+        "convnet", description="network trained on the whole set, or package.module:function, whose code is run"
+    )
     epochs: int = Field(20, ge=1, le=MOST_EPOCHS, description="epochs of that training")
     augment: str = Field("none", description="augmentation in that training, such as crop_scale, or none")
 

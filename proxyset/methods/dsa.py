@@ -31,7 +31,9 @@ class DC(LearnedMethod):
 
     name: ClassVar[str] = "dc"
 
-    net: str = Field("convnet", description="network whose gradients are matched")
+    net: str = Field(
+        "convnet", description="network whose gradients are matched, or package.module:function, whose code is run"
+    )
     iterations: int = Field(1000, ge=1, le=10_000_000, description="outer iterations K, each with a fresh network")
     inner_steps: int | None = Field(
         None, ge=1, le=MOST_STEPS, description="inner steps T (default: by ipc, as in the authors' code)"
@@ -54,7 +56,9 @@ class DC(LearnedMethod):
     distance: Literal["layerwise", "cosine", "mse"] = Field(
         "layerwise", description="gradient distance: cosines per output unit, one cosine, or squared error"
     )
-    augment: str = Field("none", description="augmentation, such as color_crop_cutout_flip_scale_rotate or none")
+    augment: str = Field(
+        "none", description="augmentation, such as color_crop or none, or package.module:NAME, whose code is run"
+    )
     augment_real: Mode = Field("siamese", description="how real batches are augmented")
     augment_synthetic: Mode = Field("siamese", description="how synthetic batches are augmented")
     augment_net: bool = Field(True, description="augment when training the network (every image by its own draw)")

@@ -22,7 +22,9 @@ class Training(Settings):
     )
     batch_size: int = Field(256, ge=1, description="images in a minibatch")
     augment: str = Field(
-        ALL, description="augmentation while training, such as crop_scale, or none; flip only where it keeps the label"
+        ALL,
+        description="augmentation while training, such as crop_scale, or none, or package.module:NAME, whose code is "
+        "run; flip only where it keeps the label",
     )
     loss: Literal["cross-entropy", "squared-error"] = Field(
         "cross-entropy", description="cross-entropy, or the squared distance between logits and targets"

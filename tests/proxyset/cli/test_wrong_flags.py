@@ -65,7 +65,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(folder: str, 
     """Below a regular file or in /proc, where the superuser cannot write either."""
     (tmp_path / "file").write_text("mine")
     result = cli("build", *FAST, "--out", f"{folder}/set.safetensors")
-    assert_refused(result, "cannot write", "--out")
+    assert_refused(result, "cannot write", folder)
     assert snapshot(tmp_path) == {"file": b"mine"}
 
 
