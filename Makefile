@@ -4,7 +4,7 @@ THREADS := OMP_NUM_THREADS=1
 CONSTRAINTS ?= constraints.txt
 ARGS ?=
 
-.PHONY: demo test lint docs audit clean
+.PHONY: demo test kills lint docs audit clean
 
 # The environment: made once, and again when what it is made from changes.
 .venv/done: pyproject.toml $(CONSTRAINTS)
@@ -23,7 +23,11 @@ demo: .venv/done
 
 # All checks. ARGS narrows the tests: make test ARGS='tests/search -k rank'
 test: lint
-	$(THREADS) $(BIN)/pytest -n 2 $(ARGS)
+	$(THREADS) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+# Kills `search` and `continual` at every write point; `make test` takes every fourth.
+kills: .venv/done
+	$(THREADS) KILL_EVERY=1 $(BIN)/pytest -n 2 tests/robust -k kills
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -108,10 +108,10 @@ def build_command(argv: list[str]) -> None:
             else:
                 say(f"{path}: already built")
                 _draw(load_set(path), path)
-        if command.output.nets:
-            _score(command, list(sets), dataset, session)
-        elif command.output.as_json:
-            print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
+    if command.output.nets:  # each score claims the file that keeps it
+        _score(command, list(sets), dataset, session)
+    elif command.output.as_json:
+        print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
     for path in sets:
         say(f"{path}\n{picture_path(path)}")
 

@@ -97,4 +97,4 @@ def test_programs_are_those_of_the_package() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert set(scripts) == set(PROGRAMS)
     for program, where in scripts.items():
-        assert where.partition(":")[0] == PROGRAMS[program]
+        assert where == f"{program}.__main__:main"

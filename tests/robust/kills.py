@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 MOST = 400
+EVERY = int(os.environ.get("KILL_EVERY", "4"))  # for what takes long to run again; `make kills` leaves none out
+    os.environ.get("KILL_EVERY", "4")
+)  # for what takes over a second to run again; `make kills` leaves none out
 CREATING = os.O_CREAT | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else os.O_CREAT
 POINTS = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "ftruncate", "pwrite", "chmod", "link")
 """Functions of `os` that change a disk. The process dies before the n-th call, which is after the one before."""
@@ -40,6 +43,7 @@ class Spec:
         root: where the copies go, called 1, 2, ... after the write point, and `whole` for a run that is not killed.
         argv, again: the words of the run that is killed, and of the run after it.
         setup: the words of runs that are done in the template first.
+        every: kill at the first write point, and at every one of so many after it.
     """
 
     main: str
@@ -49,6 +53,7 @@ class Spec:
     argv: list[str]
     again: list[str]
     setup: Sequence[list[str]] = ()
+    every: int = 1
 
 
 @dataclass
@@ -152,7 +157,7 @@ def kill_everywhere(spec: Spec) -> list[dict[str, Any]]:
     for argv in spec.setup:
         done = run(spec, Path(spec.template), argv)
         assert done.code == 0, done
-    for number in range(MOST):
+    for number in (0, *range(1, MOST, spec.every)):
         folder = root / (str(number) if number else "whole")
         shutil.copytree(spec.template, folder, symlinks=True)
         killed = run(spec, folder, spec.argv, number)
