@@ -52,7 +52,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if entry is None and name in self._entry_points():
             entry = self._entries[name] = self._load(name, self._entry_points()[name])
         if entry is None and ":" in name:
-            entry = self._entries[name] = import_object(name, self.kind)
+            return import_object(name, self.kind)  # not kept: a notebook may import the module anew
         if entry is None:
             raise InputError(f"unknown {self.kind} {short(name)}: {nearest(name, self)}")
         if isinstance(entry, str):

@@ -2,6 +2,8 @@
 
 import random
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,18 @@ def tyro_draws_are_undone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tyro, "cli", cli)
         yield
+
+
+@pytest.fixture(autouse=True)
+def modules_of_a_test_are_forgotten() -> Iterator[None]:
+    """A module that a test wrote and imported must not answer to its name in the next test."""
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(tempfile.gettempdir()):
+            del sys.modules[name]
+    sys.path[:] = path
 
 
 @pytest.fixture(autouse=True)
