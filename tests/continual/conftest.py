@@ -12,11 +12,12 @@ from continual.results import StreamResult
 from continual.schemes.base import Scheme
 from continual.settings import Budget, Learning
 from continual.stream import Stream, join_domains, split_classes
-from continual.trainer import Trainer
+from continual.trainer import Phase, Trainer
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset, DatasetSpec, normalise
 from proxyset.methods.base import Context, Method, Problem
+from proxyset.nets.classifier import Classifier
 
 QUICK = Learning(
     net="convnet-w4-d1", epochs=2, lr_every=1, balance_epochs=2, batch_size=16, augment="crop", gdumb_epochs=3
@@ -83,3 +84,16 @@ def untimed(result: StreamResult) -> dict[str, Any]:
     values = result.to_dict()
     kept = {key: value for key, value in values["memory_kept"].items() if key != "seconds"}
     return {key: value for key, value in values.items() if key not in ("seconds", "created")} | {"memory_kept": kept}
+
+
+def watch_trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ImageSet]]:
+    """What is trained on from now on, and how it is called."""
+    seen = []
+    original = Trainer.train
+
+    def watched(self: Trainer, net: Classifier, data: ImageSet, phase: Phase) -> None:
+        seen.append((f"{phase.stage} {phase.name}", data))
+        original(self, net, data, phase)
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    return seen

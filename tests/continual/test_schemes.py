@@ -10,33 +10,19 @@ from continual.schemes.eeil import half_and_half
 from continual.schemes.registry import scheme_class
 from continual.settings import Learning
 from continual.stream import Stream, join_domains, split_classes
-from continual.trainer import Phase, Trainer
+from continual.trainer import Trainer
 from proxyset.compute.session import Session
 from proxyset.data.augment import operations
-from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.nets.classifier import Classifier
-from tests.continual.conftest import make_scheme, renamed
-
-
-def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ImageSet]]:
-    """What is trained on from now on, and how it is called."""
-    seen = []
-    original = Trainer.train
-
-    def watched(self: Trainer, net: Classifier, data: ImageSet, phase: Phase) -> None:
-        seen.append((f"{phase.stage} {phase.name}", data))
-        original(self, net, data, phase)
-
-    monkeypatch.setattr(Trainer, "train", watched)
-    return seen
+from tests.continual.conftest import make_scheme, renamed, watch_trainings
 
 
 def test_eeil_trains_on_new_data_and_memory_then_on_equal_counts(
     monkeypatch: pytest.MonkeyPatch, growing: Stream, quick: Learning, tmp_path: Path
 ) -> None:
-    seen = trainings(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(growing, quick, tmp_path)
     for stage in range(3):
         scheme.learn(stage)
@@ -66,7 +52,7 @@ def test_switches(
     change: dict[str, object],
     expected: dict[str, list[int]],
 ) -> None:
-    seen = trainings(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(growing, quick.model_copy(update=change), tmp_path)
     for stage in range(2):
         scheme.learn(stage)
@@ -93,7 +79,7 @@ def test_trainings_are_known_in_advance(
     memory: str,
     change: dict[str, object],
 ) -> None:
-    seen = trainings(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(growing, quick.model_copy(update=change), tmp_path, memory)
     for stage in range(3):
         seen.clear()
@@ -104,7 +90,7 @@ def test_trainings_are_known_in_advance(
 def test_joint_training_sees_everything_with_a_fresh_network(
     monkeypatch: pytest.MonkeyPatch, growing: Stream, quick: Learning, tmp_path: Path
 ) -> None:
-    seen = trainings(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(growing, quick, tmp_path, "joint")
     scheme.learn(0)
     scheme.learn(1)

@@ -14,19 +14,7 @@ from continual.trainer import Phase, Trainer
 from proxyset.artefact.build import build
 from proxyset.data.images import ImageSet, one_hot
 from proxyset.nets.classifier import Classifier
-from tests.continual.conftest import SOFT, Soft, make_scheme, untimed
-
-
-def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ImageSet]]:
-    seen = []
-    original = Trainer.train
-
-    def watched(self: Trainer, net: Classifier, data: ImageSet, phase: Phase) -> None:
-        seen.append((f"{phase.stage} {phase.name}", data))
-        original(self, net, data, phase)
-
-    monkeypatch.setattr(Trainer, "train", watched)
-    return seen
+from tests.continual.conftest import SOFT, Soft, make_scheme, untimed, watch_trainings
 
 
 def targets_of(data: ImageSet) -> Tensor:
@@ -37,7 +25,7 @@ def targets_of(data: ImageSet) -> Tensor:
 def test_memory_has_its_targets_and_new_data_one_hot_ones(
     monkeypatch: pytest.MonkeyPatch, growing: Stream, quick: Learning, tmp_path: Path
 ) -> None:
-    seen = trained_on(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(growing, quick, tmp_path, Soft())
     for stage in range(3):
         scheme.learn(stage)
@@ -57,7 +45,7 @@ def test_memory_has_its_targets_and_new_data_one_hot_ones(
 def test_tasks_that_share_classes_share_the_columns(
     monkeypatch: pytest.MonkeyPatch, domains: Stream, quick: Learning, tmp_path: Path
 ) -> None:
-    seen = trained_on(monkeypatch)
+    seen = watch_trainings(monkeypatch)
     scheme = make_scheme(domains, quick, tmp_path, Soft())
     scheme.learn(0)
     scheme.learn(1)
