@@ -3,7 +3,6 @@
 import random
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,13 +49,14 @@ def tyro_draws_are_undone() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def modules_of_a_test_are_forgotten() -> Iterator[None]:
+def modules_of_a_test_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A module that a test wrote and imported must not answer to its name in the next test."""
+    written = tmp_path_factory.getbasetemp()
     modules, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - modules:
         file = getattr(sys.modules[name], "__file__", None)
-        if file and Path(file).is_relative_to(tempfile.gettempdir()):
+        if file and Path(file).is_relative_to(written):
             del sys.modules[name]
     sys.path[:] = path
 
