@@ -148,5 +148,5 @@ class Memory:
 
 def rehearsed(task: Task, data: ImageSet, classes: int) -> ImageSet:
     """Images of a task as they are trained on: normalised by the task's own mean and std, labelled in the stream."""
-    labelled = task.labelled(data, classes)
+    labelled = task.labelled(data.unfold(), classes)
     return ImageSet(normalise(labelled.images, task.data.spec), labelled.labels, labelled.targets)

@@ -164,7 +164,7 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
             display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
     sources = make_sources(search.plan, proxies, dataset, search.settings)
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
-    sets = {plan.name: pack(proxy.data) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
+    sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
     sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)

@@ -6,6 +6,7 @@ import torch
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from proxyset.data.choice import SIZES
+from proxyset.data.formation import SMALLEST_TILE
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError
@@ -93,6 +94,7 @@ class Header(Schema):
     format: int = Field(ge=1)
     spec: SpecHeader
     provenance: Provenance
+    formation: int = Field(1, ge=1, le=SIZES[-1] // SMALLEST_TILE)
 
 
 def read_header(header: Any, complaint: str) -> Header:
@@ -122,10 +124,12 @@ def _problem(data: ImageSet, spec: DatasetSpec) -> str | None:
         return (
             f"images must be float32 N×{'×'.join(map(str, shape))}, got {data.images.dtype} {tuple(data.images.shape)}"
         )
+    if data.formation > 1 and spec.size // data.formation < SMALLEST_TILE:
+        return f"tiles of {spec.size // data.formation} pixels are too small"
     if not count or count % spec.classes:
         return f"{count} images of {spec.classes} classes are not equally many of each"
     if not torch.equal(data.labels, torch.arange(spec.classes).repeat_interleave(count // spec.classes)):
         return "labels must be ordered by class, with equally many of each"
-    if data.targets is not None and data.targets.shape[1] != spec.classes:
-        return f"targets of {data.targets.shape[1]} classes, but there are {spec.classes}"
+    if data.targets is not None and data.targets.shape[-1] != spec.classes:
+        return f"targets of {data.targets.shape[-1]} classes, but there are {spec.classes}"
     return None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from proxyset.artefact.header import check_content, read_header
+from proxyset.artefact.storage import KeepAs, kept_as, pack, stored_bytes, unpack
 from proxyset.data.images import ImageSet
 from proxyset.data.picture import as_html, tile
 from proxyset.data.spec import DatasetSpec, to_pixels
@@ -18,9 +19,9 @@ from proxyset.names import clean_name
 from proxyset.parsing import parse_json
 from proxyset.tensors import SEAL, read_tensors, write_bytes
 
-FORMAT = 2  # 1: without soft targets
+FORMAT = 3  # 1: without soft targets; 2: as float32, without a formation
 KEY = "proxyset"  # of the header
-TENSORS = ("images", "labels", "targets")
+REQUIRED, OPTIONAL = {"images", "labels"}, {"targets", "scale", "lowest"}
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,18 @@ class ProxySet:
     """A few images per class that stand in for a whole training set.
 
     Attributes:
-        data: float32 images N×C×H×W in the normalised space of `spec`, labels and, where the method gives them, soft
-            targets. Ordered by class and within a class by rank, so that the first k of each class are the method's
-            best k where it ranks them.
+        data: what is stored: float32 images N×C×H×W in the normalised space of `spec`, labels and, where the method
+            gives them, soft targets. Ordered by class and within a class by rank, so that the first k of each class are
+            the method's best k where it ranks them. `data.unfold()` is what networks are trained on.
         spec: the description of the dataset it stands for.
         provenance: dataset and its content hash, method and every setting, seed, versions, device, seconds, scores.
+        keep_as: how a file keeps the values; `data` already has the values that read back.
     """
 
     data: ImageSet
     spec: DatasetSpec
     provenance: dict[str, Any] = field(default_factory=dict)
+    keep_as: KeepAs = "float32"
 
     def save(self, path: str | Path) -> None:
         """Write to `path` whole or not at all.
@@ -48,15 +51,18 @@ class ProxySet:
         path = Path(path)
         spec = {name: getattr(self.spec, name) for name in DatasetSpec.__dataclass_fields__}
         complaint = f"cannot write {str(path)!r}, which would be no proxy set"
-        header = {"format": self._format(), "spec": spec, "provenance": self.provenance}
+        header: dict[str, Any] = {"format": self._format(), "spec": spec, "provenance": self.provenance}
+        if self.data.formation > 1:
+            header["formation"] = self.data.formation
         try:
             text = json.dumps(header, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{complaint}: its provenance is not JSON ({one_line(error)})") from None
         read_header(parse_json(text, complaint), complaint)
         check_content(self.data, self.spec, complaint)
-        metadata = {KEY: text, SEAL: _digest(self.data, text)}
-        write_atomic(path, write_bytes(self._tensors(), metadata))
+        packed = pack(self.data, self.keep_as)
+        metadata = {KEY: text, SEAL: _digest(unpack(packed, self.data.formation), text)}
+        write_atomic(path, write_bytes(packed, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "ProxySet":
@@ -70,22 +76,23 @@ class ProxySet:
         if not path.is_file():
             raise InputError(f"no proxy set at {where}: no such file")
         tensors, metadata = read_tensors(path)
-        if KEY not in metadata or set(tensors) - {"targets"} != {"images", "labels"}:
+        if KEY not in metadata or set(tensors) - OPTIONAL != REQUIRED:
             raise InputError(f"{where} is a .safetensors file but not a proxy set")
         damaged, impossible = f"{where} has a damaged header", f"{where} cannot be a proxy set"
         header = parse_json(metadata[KEY], damaged)
         number = header.get("format") if isinstance(header, dict) else None
         if type(number) is int and number > FORMAT:
             raise InputError(f"{where} has format {number}, this version reads up to {FORMAT}: upgrade proxyset")
-        spec = read_header(header, damaged).spec.spec()
+        facts = read_header(header, damaged)
+        spec = facts.spec.spec()
         try:
-            data = ImageSet(*(tensors.get(name) for name in TENSORS))  # type: ignore[arg-type]
+            data = unpack(tensors, facts.formation)
         except InputError as error:
             raise InputError(f"{impossible}: {error}") from None
         if metadata.get(SEAL) != _digest(data, metadata[KEY]):
             raise InputError(f"{where} was changed after it was written: its content hash does not match")
         check_content(data, spec, impossible)
-        return cls(data, spec, header["provenance"])
+        return cls(data, spec, header["provenance"], kept_as(tensors))
 
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
         """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
@@ -105,8 +112,9 @@ class ProxySet:
         facts = self.provenance
         made = f"{clean_name(str(facts.get('method', 'unknown method')))}, {self.ipc} per class"
         soft = ", soft targets" if self.data.targets is not None else ""
+        tiles = f" of {self.data.formation}×{self.data.formation} tiles" if self.data.formation > 1 else ""
         shape = f"{self.spec.channels}×{self.spec.size}×{self.spec.size}"
-        return f"ProxySet({clean_name(self.spec.name)}: {made}{soft}, {len(self.data)} images {shape})"
+        return f"ProxySet({clean_name(self.spec.name)}: {made}{soft}, {len(self.data)} images {shape}{tiles})"
 
     def _repr_html_(self) -> str:
         """Its description and its images, for notebooks."""
@@ -115,11 +123,14 @@ class ProxySet:
 
     def _format(self) -> int:
         """The oldest format that holds it, so that older versions read what they can."""
-        return 1 if self.data.targets is None else FORMAT
+        if self.data.formation > 1 or self.keep_as != "float32":
+            return FORMAT
+        return 1 if self.data.targets is None else 2
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {name: getattr(self.data, name) for name in TENSORS}
-        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    @property
+    def nbytes(self) -> int:
+        """Bytes of images and soft targets in the file."""
+        return stored_bytes(self.data, self.keep_as)
 
 
 def _digest(data: ImageSet, header: str) -> str:
@@ -130,17 +141,18 @@ class ProxyDataset(torch.utils.data.Dataset[tuple[torch.Tensor, Any]]):
     """A proxy set as a torch `Dataset`, for data loaders and other libraries.
 
     Gives (normalised image C×H×W, label), or (image, probabilities) where the set has soft targets and `soft` is true.
-    `targets` holds the labels, as torchvision's datasets have it.
+    Of a formation it gives every tile at full size. `targets` holds the labels, as torchvision's datasets have it.
     """
 
     def __init__(self, proxy: ProxySet, soft: bool = True) -> None:
         self.proxy = proxy
-        self.targets = proxy.data.labels.tolist()
-        self._answers = proxy.data.targets if soft else None
+        data = proxy.data.unfold()
+        self.targets = data.labels.tolist()
+        self._images, self._answers = data.images, data.targets if soft else None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         answer = self.targets[index] if self._answers is None else self._answers[index]
-        return self.proxy.data.images[index], answer
+        return self._images[index], answer

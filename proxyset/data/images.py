@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxyset.data.formation import unfold
 from proxyset.errors import InputError
 
 SUM_TOLERANCE = 1e-3  # by which the soft targets of one image may miss a sum of 1
@@ -22,6 +23,8 @@ class ImageSet:
         images: N×C×H×W, uint8 (pixels, 0 to 255) or float32 (in normalised space).
         labels: N int64, the class that each image stands for.
         targets: N×classes float32, what a network should answer, as probabilities (rows sum to 1); None: the labels.
+        formation: f: every image holds f×f tiles, each of which stands for an image of its own (`unfold` makes those);
+            targets are then N×f²×classes.
 
     Raises:
         InputError: shapes or types that do not fit, values that are no numbers, targets that are no probabilities.
@@ -30,6 +33,7 @@ class ImageSet:
     images: Tensor
     labels: Tensor
     targets: Tensor | None = None
+    formation: int = 1
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
@@ -43,7 +47,24 @@ class ImageSet:
         if self.images.is_floating_point() and not self.images.isfinite().all():
             raise InputError("images hold NaN or infinite values")
         if self.targets is not None:
-            _check_targets(self.targets, self.labels)
+            _check_targets(self.targets, self.labels, self.formation)
+
+    @property
+    def trained_on(self) -> int:
+        """How many images a network sees in an epoch: f² for every one that is held."""
+        return len(self) * self.formation**2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of images and targets."""
+        return self.images.nbytes + (0 if self.targets is None else self.targets.nbytes)
+
+    def unfold(self) -> "ImageSet":
+        """The images that networks are trained on: those of every tile, at full size, one after another."""
+        if self.formation == 1:
+            return self
+        targets = None if self.targets is None else self.targets.flatten(0, 1)
+        return ImageSet(unfold(self.images, self.formation), self.labels.repeat_interleave(self.formation**2), targets)
 
     @property
     def answers(self) -> Tensor:
@@ -55,11 +76,11 @@ class ImageSet:
 
     def __getitem__(self, index: Tensor | slice) -> "ImageSet":
         targets = None if self.targets is None else self.targets[index]
-        return ImageSet(self.images[index], self.labels[index], targets)
+        return ImageSet(self.images[index], self.labels[index], targets, self.formation)
 
     def to(self, device: torch.device | str) -> "ImageSet":
         targets = None if self.targets is None else self.targets.to(device)
-        return ImageSet(self.images.to(device), self.labels.to(device), targets)
+        return ImageSet(self.images.to(device), self.labels.to(device), targets, self.formation)
 
     def indices_by_class(self, classes: int) -> list[Tensor]:
         """For each class the positions of its images, in order."""
@@ -73,20 +94,23 @@ class ImageSet:
             if tensor is not None:
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
                 digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        if self.formation > 1:
+            digest.update(f"formation {self.formation}".encode())
         return digest.hexdigest()
 
 
-def _check_targets(targets: Tensor, labels: Tensor) -> None:
-    if targets.ndim != 2 or len(targets) != len(labels) or targets.dtype != torch.float32:
+def _check_targets(targets: Tensor, labels: Tensor, formation: int) -> None:
+    count = (len(labels),) if formation == 1 else (len(labels), formation**2)
+    if targets.ndim != len(count) + 1 or targets.shape[:-1] != count or targets.dtype != torch.float32:
         raise InputError(
-            f"targets must be float32, N×classes with N {len(labels)}, got {targets.dtype} {tuple(targets.shape)}"
+            f"targets must be float32, {'×'.join(map(str, count))}×classes, got {targets.dtype} {tuple(targets.shape)}"
         )
     if not len(targets):
         return
-    if not targets.isfinite().all() or targets.min() < 0 or (targets.sum(1) - 1).abs().max() > SUM_TOLERANCE:
+    if not targets.isfinite().all() or targets.min() < 0 or (targets.sum(-1) - 1).abs().max() > SUM_TOLERANCE:
         raise InputError("targets must be probabilities: each row at least 0 and of sum 1")
-    if int(labels.max()) >= targets.shape[1]:
-        raise InputError(f"targets have {targets.shape[1]} classes, but there is a label {int(labels.max())}")
+    if int(labels.max()) >= targets.shape[-1]:
+        raise InputError(f"targets have {targets.shape[-1]} classes, but there is a label {int(labels.max())}")
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -95,11 +119,12 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def join(parts: Sequence[ImageSet], classes: int) -> ImageSet:
-    """Sets one after another. Where any has soft targets, the labels of the others become one-hot targets.
+    """Sets one after another, unfolded. Where any has soft targets, the labels of the others become one-hot targets.
 
     Args:
         classes: how many there are in all; targets must have as many columns.
     """
+    parts = [part.unfold() for part in parts]
     images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels"))
     if all(part.targets is None for part in parts):
         return ImageSet(images, labels)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from proxyset.errors import InputError
 from proxyset.progress import Progress, silent
 from proxyset.settings import Settings
+from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:  # so that the settings of a method can be read without torch, for --help
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:  # so that the settings of a method can be read without torch,
     from proxyset.data.images import ImageSet
     from proxyset.data.spec import DatasetSpec
 
+DEFAULT_NET = "convnet"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,12 +36,14 @@ class Problem:
     Attributes:
         real: the whole training set; never changed.
         spec: its description.
-        ipc: images per class that are wanted.
+        ipc: stored images per class that are wanted.
+        start: a set of that many from which learning starts, where the user gave one.
     """
 
     real: ImageSet
     spec: DatasetSpec
     ipc: int
+    start: ImageSet | None = None
 
     @cached_property
     def classes(self) -> list[Tensor]:
@@ -64,6 +73,7 @@ class Context:
         engine: where and how the steps run.
         progress: to be called after every step.
         checkpoint: where to go on from, and to offer the state to after every step.
+        keep: folder for what other work can use again, such as teachers (None: this process alone remembers it).
     """
 
     generator: torch.Generator
@@ -71,6 +81,7 @@ class Context:
     engine: Engine
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
+    keep: Path | None = None
     _used: list[Gradients] = field(default_factory=list)
 
     def gradients(self, net: str, spec: DatasetSpec, condensing: bool = False) -> Gradients:
@@ -82,6 +93,14 @@ class Context:
     def compile_failed(self) -> bool:
         """Whether something of this work was to be compiled and could not be."""
         return any(gradients.failed for gradients in self._used)
+
+
+class Formed(Settings):
+    """What a method has that works through a formation (`proxyset.data.formation`)."""
+
+    formation: int = Field(
+        1, ge=1, le=64, description="f: store f×f tiles in each image, each of which is trained on at full size (IDC)"
+    )
 
 
 class Method(Settings):
@@ -97,14 +116,28 @@ class Method(Settings):
     uses_targets: ClassVar[bool] = False
     """Whether soft targets of the real set are used; others go by the labels."""
 
+    targets: Literal["hard", "teacher"] = Field(
+        "hard", description="what students learn: the labels, or the answers of a network trained on the whole set"
+    )
+    teacher_net: str | None = Field(
+        None, description="that network, or package.module:function, whose code is run (default: the method's `net`)"
+    )
+    teacher_epochs: int = Field(
+        20, ge=1, le=MOST_EPOCHS, description="its longest training; it stops where students do best on held-out images"
+    )
+
     def check(self, problem: Problem) -> None:
         """Raise `InputError` for what cannot work, before any time is spent. Subclasses add to it."""
+        from proxyset.data.formation import check_formation
+
         if problem.ipc < 1:
             raise InputError(f"`ipc` must be at least 1, got {problem.ipc}")
-        smallest = problem.counts.index(min(problem.counts))
-        if self.needs_real_images() and problem.ipc > problem.counts[smallest]:
+        check_formation(self.tiles_across(), problem.spec.size)
+        smallest, tiles = problem.counts.index(min(problem.counts)), self.tiles()
+        if self.needs_real_images() and problem.ipc * tiles > problem.counts[smallest]:
+            needs = f" with {tiles} real images in each" if tiles > 1 else ""
             raise InputError(
-                f"`ipc={problem.ipc}` is more than the smallest class of {problem.spec.name} has: "
+                f"`ipc={problem.ipc}`{needs} is more than the smallest class of {problem.spec.name} has: "
                 f"{problem.spec.class_names[smallest]!r} has {problem.counts[smallest]} images"
             )
         wanted = problem.ipc * problem.spec.classes
@@ -114,8 +147,20 @@ class Method(Settings):
             )
 
     def needs_real_images(self) -> bool:
-        """Whether `ipc` distinct real images per class are needed."""
+        """Whether `ipc` distinct real images per class are needed, f² times as many for a formation of f."""
         return self.picks_real
+
+    def tiles_across(self) -> int:
+        """f, for a method that has a formation of f×f tiles; otherwise 1."""
+        return int(getattr(self, "formation", 1))
+
+    def tiles(self) -> int:
+        """Training images in one stored image: f²."""
+        return self.tiles_across() ** 2
+
+    def needs_teacher(self) -> bool:
+        """Whether a network trained on the whole set is needed."""
+        return self.targets == "teacher"
 
     def work(self, problem: Problem, session: Session) -> Work | None:
         """What there is to compute, for a method whose steps can be compiled: whether they should be depends on it."""
@@ -128,12 +173,22 @@ class Method(Settings):
         return Estimate()
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
-        """Every hyper-parameter with the value that `condense` uses, for the provenance."""
-        values = self.model_dump()
-        if "net" in values:
-            from proxyset.nets.build import full_name
+        """Every hyper-parameter with the value that `condense` uses, for the provenance.
 
-            values["net"] = full_name(values["net"], problem.spec.size)
+        What is off is left out, so that sets are still the same that were made before there was such a setting.
+        """
+        from proxyset.nets.build import full_name
+
+        values = self.model_dump()
+        off = {"formation": 1, "targets": "hard"}
+        values = {name: value for name, value in values.items() if name not in off or value != off[name]}
+        if not self.needs_teacher():
+            del values["teacher_net"], values["teacher_epochs"]
+        else:
+            values["teacher_net"] = self.teacher_net or values.get("net", DEFAULT_NET)
+        for name in ("net", "teacher_net"):
+            if name in values:
+                values[name] = full_name(values[name], problem.spec.size)
         return values
 
     def total_steps(self, problem: Problem) -> int:

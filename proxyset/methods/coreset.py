@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from proxyset.methods.base import Context, Method, Problem
+from proxyset.methods.base import Context, Formed, Method, Problem
 from proxyset.train.recipe import MOST_EPOCHS, Training
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from proxyset.data.images import ImageSet
 
 
-class Coreset(Method):
-    """Base of the methods that rank each class's real images and keep the head of the list."""
+class Coreset(Formed, Method):
+    """Base of the methods that rank each class's real images and keep the head of the list.
+
+    With a formation of f they keep f² times as many, shrunk into the stored images.
+    """
 
     picks_real: ClassVar[bool] = True
     uses_targets: ClassVar[bool] = True
 
     def rank(self, problem: Problem, context: Context) -> list[Tensor]:
-        """For each class the positions in `problem.real` of at least `ipc` images, best first."""
+        """For each class the positions in `problem.real` of at least `ipc`·f² images, best first."""
         raise NotImplementedError
 
     def condense(self, problem: Problem, context: Context) -> ImageSet:
@@ -36,7 +39,7 @@ class Coreset(Method):
         from proxyset.methods.ranking import pick
 
         self.check(problem)
-        return pick(problem, self.rank(problem, context))
+        return pick(problem, self.rank(problem, context), self.formation)
 
 
 class Random(Coreset):
@@ -112,7 +115,7 @@ class FeatureCoreset(TrainingCoreset):
         return self.rank_by(net, problem, context.engine.device)
 
     def rank_by(self, net: nn.Module | None, problem: Problem, device: torch.device) -> list[Tensor]:
-        """For each class the positions in `problem.real` of `ipc` images, best first, by features of a given network.
+        """For each class the positions in `problem.real` of `ipc`·f² images, best first, by features of a network.
 
         Args:
             net: None: pixels. Continual learning ranks with the network that is being learned (iCaRL, EEIL).
@@ -123,7 +126,7 @@ class FeatureCoreset(TrainingCoreset):
         for index in problem.classes:
             features = embed(net, problem.real[index], problem.spec, device)
             features = scaled(features) if self.l2_normalise else features
-            ranked.append(index[self.pick(features, problem.ipc).cpu()])
+            ranked.append(index[self.pick(features, problem.ipc * self.tiles()).cpu()])
         return ranked
 
 

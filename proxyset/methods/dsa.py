@@ -52,7 +52,9 @@ class DC(LearnedMethod):
     lr_img: float | None = Field(None, gt=0, description="learning rate of the images (default: 0.1, or 0.01 with mlp)")
     momentum_img: float = Field(0.5, ge=0, lt=1, description="momentum of the images")
     lr_net: float = Field(0.01, gt=0, description="learning rate of the network")
-    init: Literal["real", "noise"] = Field("noise", description="first images: real ones, or Gaussian noise")
+    init: str = Field(
+        "noise", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
+    )
     distance: Literal["layerwise", "cosine", "mse"] = Field(
         "layerwise", description="gradient distance: cosines per output unit, one cosine, or squared error"
     )
@@ -73,9 +75,6 @@ class DC(LearnedMethod):
     def image_lr(self) -> float:
         """Learning rate of the images: as given, or the authors' choice for the network."""
         return self.lr_img or (0.01 if self.net == "mlp" else 0.1)
-
-    def needs_real_images(self) -> bool:
-        return self.init == "real"
 
     def advice(self) -> str:
         return "lower `lr_img` or `lr_net`"
@@ -116,8 +115,10 @@ class DC(LearnedMethod):
         steps, epochs = self.schedule(ipc)
         net = outline(self.net, **spec.shape, condensing=True)
         drawn = sum(min(count, self.batch_real) for count in problem.counts)
-        matched = drawn + 3 * spec.classes * min(self.batch_synthetic, ipc)  # a gradient of a gradient is three passes
-        images = self.iterations * (steps * matched + (steps - 1) * epochs * spec.classes * ipc)
+        seen = self.tiles()
+        # a gradient of a gradient is three passes
+        matched = drawn + 3 * seen * spec.classes * min(self.batch_synthetic, ipc)
+        images = self.iterations * (steps * matched + (steps - 1) * epochs * spec.classes * ipc * seen)
         minibatches = self.iterations * (4 * steps * spec.classes + (steps - 1) * epochs)
         return Work(session.footprint(net, spec.channels, spec.size), images, minibatches, has_batch_norm(net))
 
@@ -139,5 +140,7 @@ class DSA(DC):
 
     name: ClassVar[str] = "dsa"
 
-    init: Literal["real", "noise"] = Field("real", description="first images: real ones, or Gaussian noise")
+    init: str = Field(
+        "real", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
+    )
     augment: str = Field(ALL, description="augmentation; flip is left out where it changes the label")

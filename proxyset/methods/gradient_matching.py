@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from proxyset.checkpoint import State
 from proxyset.compute.gradients import Gradients
 from proxyset.data import augment
+from proxyset.data.formation import unfold
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.distances import DISTANCES
 from proxyset.methods.dsa import DC, Mode
+from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.nets.build import build_net
 from proxyset.nets.classifier import batch_norms, has_batch_norm
-from proxyset.seeds import sample
 from proxyset.train.fit import fit
 from proxyset.train.recipe import Recipe
 
@@ -36,8 +37,9 @@ class GradientMatching:
         self.operations = augment.operations(method.augment, self.spec.flip)
         self.lr = method.image_lr()
         self.inner_steps, self.net_epochs = method.schedule(problem.ipc)
+        self.problem, self.formation = problem, method.formation
         self.labels = problem.labels.to(self.device)
-        self.images = self._initial_images(problem.ipc).to(self.device)
+        self.images = initial_images(problem, method.init, method.formation, self.generator).to(self.device)
         self.velocity = torch.zeros_like(self.images)
         self.places = torch.arange(len(self.images), device=self.device).view(self.spec.classes, problem.ipc)
         self.gradients: Gradients = context.gradients(method.net, self.spec, condensing=True)
@@ -52,19 +54,6 @@ class GradientMatching:
         if loss < float("inf") and t < self.inner_steps - 1:  # the last update of θ would be thrown away
             self.update_network(self.net_epochs)  # θ_{t+1} ← sgd(L(θ_t, A(S)))
         return loss
-
-    def _initial_images(self, ipc: int) -> Tensor:
-        if self.method.init == "noise":
-            shape = (self.spec.classes * ipc, self.spec.channels, self.spec.size, self.spec.size)
-            return torch.randn(shape, generator=self.generator)
-        picked = torch.cat([self._sample(index, ipc) for index in self.classes])
-        return normalise(self.real.images[picked.to(self.real.images.device)], self.spec)
-
-    def _sample(self, index: Tensor, count: int) -> Tensor:
-        """`count` of the positions without replacement, or all of them where there are fewer."""
-        if len(index) <= count:
-            return index
-        return index[sample(len(index), count, self.generator).to(index.device)]
 
     def _real_images(self, index: Tensor) -> Tensor:
         return self.real.images[index.to(self.real.images.device)].to(self.device)
@@ -98,20 +87,22 @@ class GradientMatching:
     def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
         """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
         method = self.method
-        real = normalise(self._real_images(self._sample(self.classes[label], method.batch_real)), self.spec)
+        real = normalise(self._real_images(draw(self.classes[label], method.batch_real, self.generator)), self.spec)
         real_labels = torch.full((len(real),), label, device=self.device)
-        picked = self._sample(self.places[label], method.batch_synthetic)
+        picked = draw(self.places[label], method.batch_synthetic, self.generator)
         synthetic = self.images[picked].requires_grad_()
 
         shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
         real = self._augmented(real, method.augment_real, shared)
-        augmented = self._augmented(synthetic, method.augment_synthetic, shared)
+        full = unfold(synthetic, self.formation)
+        augmented = self._augmented(full, method.augment_synthetic, shared)
+        labels = self.labels[picked].repeat_interleave(self.formation**2)
         matched = method.distance == "layerwise"  # which leaves out biases and norm affines
         real_gradients = self.gradients.of_weights(self.net, real, real_labels, matched=matched)
         distance, gradient = self.gradients.match(
-            self.net, real_gradients, augmented, self.labels[picked], DISTANCES[method.distance]
+            self.net, real_gradients, augmented, labels, DISTANCES[method.distance]
         )
-        (image_gradient,) = torch.autograd.grad(augmented, synthetic, gradient)  # back through the augmentation
+        (image_gradient,) = torch.autograd.grad(augmented, synthetic, gradient)  # back to what is stored
         return distance, picked, image_gradient
 
     def _siamese(self) -> bool:
@@ -129,7 +120,7 @@ class GradientMatching:
         """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
         if not has_batch_norm(self.net):
             return
-        index = torch.cat([self._sample(index, BATCH_NORM_IMAGES) for index in self.classes])
+        index = torch.cat([draw(index, BATCH_NORM_IMAGES, self.generator) for index in self.classes])
         self.net.train()
         self.net(normalise(self._real_images(index), self.spec))
         for module in batch_norms(self.net):
@@ -137,7 +128,7 @@ class GradientMatching:
 
     def update_network(self, epochs: int) -> None:
         """Train θ on the synthetic set, augmented in the ordinary way (each image by its own draw)."""
-        data = ImageSet(self.images, self.labels)
+        data = ImageSet(self.images, self.labels, formation=self.formation)
         recipe = self.recipe.model_copy(update={"epochs": epochs})
         if epochs:
             fit(self.net, data, self.spec, recipe, generator=self.generator, gradients=self.gradients)
@@ -156,7 +147,7 @@ class GradientMatching:
         )
 
     def result(self) -> ImageSet:
-        return ImageSet(self.images.cpu(), self.labels.cpu())
+        return stored(self.problem, self.images, self.formation)
 
     def state(self) -> State:
         network = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}

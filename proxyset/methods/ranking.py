@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from proxyset.compute.clock import timed
 from proxyset.compute.plan import Engine, Estimate
 from proxyset.compute.session import Session
+from proxyset.data.formation import fold
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.errors import InputError
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from proxyset.methods.coreset import TrainingCoreset
 
 
-def pick(problem: Problem, ranked: list[Tensor]) -> ImageSet:
-    """The first `ipc` images of each class's ranking, normalised."""
-    picked = problem.real[torch.cat([index[: problem.ipc] for index in ranked])]
-    return ImageSet(normalise(picked.images, problem.spec), picked.labels, picked.targets)
+def pick(problem: Problem, ranked: list[Tensor], formation: int = 1) -> ImageSet:
+    """The first `ipc` images of each class's ranking, normalised; f² times as many, shrunk, for a formation of f."""
+    tiles = formation**2
+    picked = problem.real[torch.cat([index[: problem.ipc * tiles] for index in ranked])]
+    targets = picked.targets
+    if targets is not None and tiles > 1:
+        targets = targets.unflatten(0, (-1, tiles))
+    return ImageSet(fold(normalise(picked.images, problem.spec), formation), problem.labels, targets, formation)
 
 
 def train_network(

@@ -6,10 +6,12 @@ A learned method gives its state (`Synthesis`), how one step changes it, and how
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from proxyset.errors import RunError
-from proxyset.methods.base import Context, Method, Problem
+from pydantic import Field, field_validator
+
+from proxyset.errors import InputError, RunError
+from proxyset.methods.base import Context, Formed, Method, Problem
 
 if TYPE_CHECKING:
     from proxyset.checkpoint import State
@@ -35,8 +37,36 @@ class Synthesis(Protocol):
         """Go on from what `state` gave."""
 
 
-class LearnedMethod(Method):
-    """Base of the methods that learn their images step by step."""
+FIRST = ("real", "noise")
+SUFFIX = ".safetensors"
+
+
+class LearnedMethod(Formed, Method):
+    """Base of the methods that learn their images step by step, from `init` on, through a formation."""
+
+    init: str = Field(
+        "real", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
+    )
+
+    @field_validator("init")
+    @classmethod
+    def _real_noise_or_a_file(cls, value: str) -> str:
+        if value not in FIRST and not value.endswith(SUFFIX):
+            raise ValueError(f"must be {', '.join(FIRST)} or the {SUFFIX} file of a proxy set")
+        return value
+
+    def needs_real_images(self) -> bool:
+        return self.init == "real"
+
+    def resolved(self, problem: Problem) -> dict[str, Any]:
+        """A set that learning starts from is named by its content, not by where it lies."""
+        start = {} if problem.start is None else {"init": f"sha256:{problem.start.sha256()}"}
+        return super().resolved(problem) | start
+
+    def check(self, problem: Problem) -> None:
+        super().check(problem)
+        if problem.start is not None:
+            _check_start(problem.start, problem, self.formation)
 
     def start(self, problem: Problem, context: Context) -> Synthesis:
         """The state before the first step."""
@@ -69,3 +99,15 @@ class LearnedMethod(Method):
             kept = "; the last good state is kept" if context.checkpoint.step else ""
         place = f"iteration {number // each}" + (f", inner step {number % each}" if each > 1 else "")
         raise RunError(f"the loss became {loss} at {place}: {self.advice()}{kept}")
+
+
+def _check_start(start: ImageSet, problem: Problem, formation: int) -> None:
+    """Raise `InputError` where a set cannot be what learning starts from."""
+    spec = problem.spec
+    if start.images.shape[1:] != (spec.channels, spec.size, spec.size) or not start.labels.equal(problem.labels):
+        raise InputError(
+            f"`init`: that set has {len(start)} images {'×'.join(map(str, start.images.shape[1:]))}, but "
+            f"{problem.ipc} of each of {spec.classes} classes are wanted, {spec.channels}×{spec.size}×{spec.size}"
+        )
+    if start.formation != formation:
+        raise InputError(f"`init`: that set has `formation={start.formation}`, but {formation} is wanted")

@@ -70,7 +70,7 @@ def check_baselines(names: Sequence[str], dataset: Dataset, ipcs: Sequence[int] 
 def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest) -> list[tuple[int, int]]:
     """For each contender, before there is one, its number of images and the epochs for which a network trains on it."""
     epochs, classes = contest.protocol.resolved().epochs, contest.dataset.spec.classes
-    scored = [(len(proxy.data), epochs) for proxy in proxies.values()]
+    scored = [(proxy.data.trained_on, epochs) for proxy in proxies.values()]
     for name in baselines:
         if name == WHOLE:
             scored.append((len(contest.dataset.train), contest.whole_epochs))

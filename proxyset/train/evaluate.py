@@ -76,7 +76,7 @@ def evaluate(
     recipe, started = protocol.resolved(), time.monotonic()
     show = shown(progress, f"{spec.name} on {net}")
     data = train(0) if callable(train) else train
-    engine = session.plan(training_work(session, net, spec, recipe, len(data), protocol.nets))
+    engine = session.plan(training_work(session, net, spec, recipe, data.trained_on, protocol.nets))
     size = engine.microbatch(session.footprint(outline(net, **spec.shape), spec.channels, spec.size), 256)
     accuracies = []
     for number in range(protocol.nets):

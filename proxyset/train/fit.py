@@ -53,12 +53,13 @@ def fit(
 
     Args:
         data: images on any device; they are normalised batch by batch on the device of `net`. Soft targets, where there
-            are any, are what the loss compares the logits with.
+            are any, are what the loss compares the logits with. Tiles of a formation are images of their own.
         generator: draws the order and the augmentation.
         gradients: how gradients are computed (None: eagerly in fp32, in micro-batches that fit the cache).
         checkpoint: where to go on from, and to offer the state to after every epoch.
     """
     device = next(net.parameters()).device
+    data = data.unfold()
     if data.images.is_floating_point():
         data = data.to(device)  # a synthetic set is small
     optimiser = Optimiser(net, recipe)

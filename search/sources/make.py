@@ -24,7 +24,7 @@ def make_sources(
     sources: list[Source] = [
         ProxySource(
             planned.name,
-            images=len(proxy.data),
+            images=proxy.data.trained_on,
             seconds=float(proxy.provenance.get("seconds", 0.0)),
             sha256=proxy.data.sha256(),
             file=str(planned.path or ""),

@@ -42,10 +42,14 @@ def tensors() -> dict[str, Tensor]:
     return {"images": images, "labels": torch.tensor([0, 0, 1, 1]), "targets": targets}
 
 
+def _set(parts: dict[str, torch.Tensor]) -> ImageSet:
+    return ImageSet(parts["images"], parts["labels"], parts["targets"])
+
+
 @pytest.fixture
 def proxy() -> ProxySet:
     spec = DatasetSpec("tiny", 1, 8, ("naïve", "b/c"), (0.1307,), (0.3081,), False)
-    return ProxySet(ImageSet(*tensors().values()), spec, FACTS)
+    return ProxySet(_set(tensors()), spec, FACTS)
 
 
 @pytest.fixture

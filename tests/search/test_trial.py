@@ -51,7 +51,7 @@ def test_a_proxy_trial_is_fit_on_the_proxy_and_accuracy_on_the_test_split(contex
     name, spec = next(iter(context.candidates)), context.spec
     generator = make_generator(0, "trial", "random", name, 0)
     net = context.candidates[name].build(spec, generator)
-    sets = {key: ImageSet(*map(torch.from_numpy, value[:2])) for key, value in context.sets.items()}
+    sets = {key: ImageSet(torch.from_numpy(v[0]), torch.from_numpy(v[1])) for key, v in context.sets.items()}
     recipe = Recipe(epochs=6, lr=0.01, momentum=0.9, weight_decay=5e-4, batch_size=8, milestones=(3,))
     fit(net, sets["random"], spec, recipe, generator=generator)
     assert score(context, Job("random", name)) == accuracy(net, sets["test"], spec)

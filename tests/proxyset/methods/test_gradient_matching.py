@@ -13,6 +13,7 @@ from proxyset.data.spec import Dataset, normalise
 from proxyset.errors import RunError
 from proxyset.methods.dsa import DC, DSA
 from proxyset.methods.gradient_matching import GradientMatching
+from proxyset.methods.initial import draw
 from proxyset.nets.classifier import has_batch_norm
 from proxyset.train.recipe import ALL
 from tests import reference
@@ -84,7 +85,7 @@ def test_real_batches_are_drawn_without_replacement(make_dataset: Callable[..., 
     run = make_run(DSA(**SMALL), data, ipc=1)
     seen = set()
     for _ in range(40):
-        picked = run._sample(run.classes[1], 8)
+        picked = draw(run.classes[1], 8, run.generator)
         assert len(picked.unique()) == 8
         assert (data.train.labels[picked] == 1).all()
         seen |= set(picked.tolist())
