@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from proxyset.compute.features import Embedding, Features, View
 from proxyset.compute.footprint import Footprint, measure_footprint
 from proxyset.compute.gradients import Gradients
 from proxyset.compute.memory import keep_freed_memory
@@ -33,6 +34,7 @@ class Session:
             keep_freed_memory()
         self._footprints: dict[tuple[str, int, int], Footprint] = {}
         self._gradients: dict[Any, Gradients] = {}
+        self._features: dict[Any, Features] = {}
         self._said: set[str] = set()
         self._compiler: bool | None = None
 
@@ -69,6 +71,15 @@ class Session:
     def gradients_of(self, engine: Engine, net: nn.Module, channels: int, size: int) -> Gradients:
         """The gradients of any network, or of others of its structure."""
         return Gradients(engine, net, self.footprint(net, channels, size))
+
+    def features(self, engine: Engine, name: str, shape: Shape, view: View = Embedding) -> Features:
+        """The features of the network called `name`, compiled once."""
+        key = engine, name, tuple(shape.items()), view
+        if key not in self._features:
+            net = outline(name, **shape, condensing=True)
+            cost = self.footprint(net, shape["channels"], shape["size"])
+            self._features[key] = Features(engine, net, cost, view)
+        return self._features[key]
 
     def say_once(self, line: str) -> None:
         """Tell the user something the first time that it comes up."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # so that the settings of a method can be read without torch,
     from torch import Tensor
 
     from proxyset.checkpoint import Checkpoint
+    from proxyset.compute.features import Features, View
     from proxyset.compute.gradients import Gradients
     from proxyset.compute.plan import Engine, Estimate, Work
     from proxyset.compute.session import Session
@@ -82,7 +83,7 @@ class Context:
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
     keep: Path | None = None
-    _used: list[Gradients] = field(default_factory=list)
+    _used: list[Gradients | Features] = field(default_factory=list)
 
     def gradients(self, net: str, spec: DatasetSpec, condensing: bool = False) -> Gradients:
         """The gradients of the network called `net`, as the engine computes them."""
@@ -90,9 +91,16 @@ class Context:
         self._used.append(gradients)
         return gradients
 
+    def features(self, net: str, spec: DatasetSpec, view: View | None = None) -> Features:
+        """The features of the network called `net`, as the engine computes them (None: those its classifier sees)."""
+        more = () if view is None else (view,)
+        features = self.session.features(self.engine, net, spec.shape, *more)
+        self._used.append(features)
+        return features
+
     def compile_failed(self) -> bool:
         """Whether something of this work was to be compiled and could not be."""
-        return any(gradients.failed for gradients in self._used)
+        return any(used.failed for used in self._used)
 
 
 class Formed(Settings):

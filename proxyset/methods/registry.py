@@ -16,6 +16,8 @@ METHODS: Registry[type[Any]] = Registry(  # Any, because each method has argumen
         "forgetting": "proxyset.methods.coreset:Forgetting",
         "dc": "proxyset.methods.dsa:DC",
         "dsa": "proxyset.methods.dsa:DSA",
+        "dm": "proxyset.methods.dm:DM",
+        "krr": "proxyset.methods.krr:KRR",
     },
 )
 """Methods by name, each imported when it is first asked for. `METHODS.register(name, Class)` adds one of your own;
