@@ -84,6 +84,15 @@ class Checkpoint:
         """Seconds spent on this work, in all its processes."""
         return self.seconds + time.monotonic() - self._started
 
+    def begin(self) -> None:
+        """Write a state without tensors, that of before the first step, unless there is one already.
+
+        It keeps what the identity says, for work whose settings are not chosen again.
+        """
+        if not self.path.exists():
+            self._latest = (0, {})
+            self.write()
+
     def offer(self, state: State) -> None:
         """Count one step and keep its state: in memory always, on disk when due."""
         self.step += 1
@@ -122,6 +131,14 @@ def read_step(path: Path) -> int:
         return _read(path)[1].step
     except InputError:
         return 0
+
+
+def read_identity(path: Path) -> dict[str, Any]:
+    """What the checkpoint at `path` is of; empty where there is none that can be read."""
+    try:
+        return _read(path)[1].identity
+    except InputError:
+        return {}
 
 
 class _Header(Schema):

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 MANY = 10  # iterations from which whole ones are shown
@@ -34,6 +35,16 @@ def shown(progress: "Progress | bool | None", title: str) -> Progress:
     return silent
 
 
+def part_of(progress: Progress, title: str) -> Progress:
+    """What shows a part of the work that is counted in steps of its own, such as the training of a network first.
+
+    That is what the method `part` of `progress` gives for its title; nothing where it has none, because a function that
+    counts the steps of the work would take these for them.
+    """
+    part: Callable[[str], Progress] | None = getattr(progress, "part", None)
+    return silent if part is None else part(title)
+
+
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
@@ -50,6 +61,7 @@ class ProgressLine:
         self._start: tuple[float, float] | None = None
         self._shown = 0.0
         self._width = 0
+        self._part: ProgressLine | None = None
 
     def __call__(self, done: float, total: int, loss: float | None = None) -> None:
         now = time.monotonic()
@@ -78,8 +90,16 @@ class ProgressLine:
             sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
+    def part(self, title: str) -> "ProgressLine":
+        """The line of a part of this work; this one ends here."""
+        self.close()
+        self._part = ProgressLine(f"{self.title}, {title}")
+        return self._part
+
     def close(self) -> None:
-        """End the line, so that what is printed next starts on its own."""
+        """End the line, and that of a part, so that what is printed next starts on its own."""
+        if self._part is not None:
+            self._part.close()
         if self.in_place and self._width:
             sys.stderr.write("\n")
             self._width = 0

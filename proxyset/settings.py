@@ -1,13 +1,37 @@
 """Validated sets of named values; shared by the library and the command line."""
 
+import re
 import reprlib
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from proxyset.errors import InputError, nearest
 
 LARGEST_INT = 2**63  # from which torch and numpy have none
+
+KeepAs = Literal["float32", "float16", "uint8"]
+"""How a file keeps the values of images: in 4, 2 or 1 bytes each (`proxyset.artefact.storage`)."""
+
+
+UNITS = {"h": 3600, "min": 60, "s": 1}
+
+
+def _seconds(value: Any) -> Any:
+    """A duration in words as seconds; anything else as it is."""
+    if not isinstance(value, str) or not value.strip():
+        return value
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(h|min|s)(?![a-z])", value.lower())
+    rest = re.sub(r"(\d+(?:\.\d+)?)\s*(h|min|s)(?![a-z])", "", value.lower()).strip()
+    if not parts or rest:
+        if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+            raise ValueError(f"needs a unit, such as {value.strip()}min or {value.strip()}s")
+        raise ValueError("must be a duration such as 90s, 20min or 1h30min")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=10 * 365 * 24 * 3600)]
+"""Seconds; in words 90s, 20min, 1h30min."""
 
 
 class Settings(BaseModel):

@@ -2,7 +2,7 @@
 
 import datetime
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 from proxyset import __version__
-from proxyset.artefact.outputs import checkpoint_path, claim_set
+from proxyset.artefact.clock import Clock
+from proxyset.artefact.outputs import checkpoint_path, claim_set, keep_folder
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.artefact.same import is_same
+from proxyset.artefact.same import PLAIN, is_same
+from proxyset.artefact.starting import read_start
+from proxyset.artefact.storage import check_keep_as, rounded
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
@@ -21,8 +24,10 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import get_method
+from proxyset.methods.teacher import make
 from proxyset.progress import Progress, shown
 from proxyset.seeds import make_generator
+from proxyset.settings import KeepAs
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,20 @@ class ProxySpec:
     method: Method
     ipc: int
     seed: int = 0
+    keep_as: KeepAs = "float32"
+    clock: Clock | None = None  # that set the method's iterations
+
+    def __post_init__(self) -> None:
+        check_keep_as(self.keep_as)
 
     @cached_property
     def problem(self) -> Problem:
-        return Problem(self.dataset.train, self.dataset.spec, self.ipc)
+        """What is to be condensed, with the set that learning starts from where the method's `init` names one.
+
+        Raises:
+            InputError: see `read_start`.
+        """
+        return Problem(self.dataset.train, self.dataset.spec, self.ipc, read_start(self.method, self.dataset))
 
     @property
     def stem(self) -> str:
@@ -55,12 +70,15 @@ class ProxySpec:
 
     def identity(self, engine: Engine) -> dict[str, Any]:
         """What determines its bits: a checkpoint of other work is refused, equal work may be used again."""
+        kept = {} if self.keep_as == PLAIN else {"keep_as": self.keep_as}  # sets of before there was a choice stay same
         return {
             "dataset": self.dataset.source | {"sha256": self.dataset.sha256, "images": len(self.dataset.train)},
             "method": self.method.name,
             "settings": self.method.resolved(self.problem),
             "ipc": self.ipc,
             "seed": self.seed,
+            **kept,
+            **({} if self.clock is None else {"within": self.clock.facts()}),
         } | engine.facts()
 
 
@@ -70,6 +88,7 @@ def build(
     ipc: int,
     *,
     seed: int = 0,
+    keep_as: KeepAs = "float32",
     session: Session | None = None,
     progress: Progress | bool | None = None,
 ) -> ProxySet:
@@ -79,6 +98,7 @@ def build(
 
     Args:
         method: its settings, or its name.
+        keep_as: how a file keeps the values. What does not fit is rounded here, so that what is scored reads back.
         session: where it runs (None: decided here).
         progress: see `proxyset.progress.shown`.
 
@@ -87,10 +107,10 @@ def build(
         RunError: the work failed.
     """
     method = get_method(method)() if isinstance(method, str) else method
-    wanted = ProxySpec(dataset, method, ipc, seed)
+    wanted = ProxySpec(dataset, method, ipc, seed, keep_as)
     session = session or Session()
     engine = wanted.engine(session)
-    return _build(wanted, session, engine, shown(progress, wanted.stem), None)
+    return _build(wanted, session, engine, shown(progress, wanted.stem))
 
 
 def build_file(
@@ -149,8 +169,10 @@ def build_claimed(
     checkpoint = Checkpoint(checkpoint_path(path), every * each, wanted.identity(engine))
     if force:
         checkpoint.remove()
+    if wanted.clock is not None:
+        checkpoint.begin()
     try:
-        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint)
+        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, keep_folder(path))
     except RunError as error:
         where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
         raise RunError(f"{error}{where}") from None
@@ -163,7 +185,12 @@ def build_claimed(
 
 
 def _build(
-    wanted: ProxySpec, session: Session, engine: Engine, progress: Progress, checkpoint: Checkpoint | None
+    wanted: ProxySpec,
+    session: Session,
+    engine: Engine,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+    keep: Path | None = None,
 ) -> ProxySet:
     method = wanted.method
     if wanted.dataset.train.targets is not None and not method.uses_targets:
@@ -171,18 +198,26 @@ def _build(
     identity = checkpoint.identity if checkpoint is not None else wanted.identity(engine)
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     generator = make_generator(wanted.seed, "condense", method.name)
-    context = Context(generator, session, engine, progress, checkpoint)
-    data = method.condense(wanted.problem, context)
+    context = Context(generator, session, engine, progress, checkpoint, keep)
+    data = make(method, wanted.problem, context)
     if not data.labels.equal(wanted.problem.labels):
         raise RunError(
             f"method {method.name} did not give {wanted.ipc} images of every class, ordered by class: "
             "hold it against proxyset.testing.check_method"
         )
-    provenance = identity | {
+    data = rounded(data, wanted.keep_as)
+    facts = _circumstances(engine, context, clock.elapsed())
+    proxy = ProxySet(data, wanted.dataset.spec, identity | facts | {"keep_as": wanted.keep_as}, wanted.keep_as)
+    return replace(proxy, provenance=proxy.provenance | {"bytes": proxy.nbytes})
+
+
+def _circumstances(engine: Engine, context: Context, seconds: float) -> dict[str, Any]:
+    """How a set was made, besides what determines its bits."""
+    return {
         "compile": "failed" if context.compile_failed() else engine.facts()["compile"],
         "device": _device_name(engine.device),
         "threads": torch.get_num_threads(),
-        "seconds": round(clock.elapsed(), 3),
+        "seconds": round(seconds, 3),
         "peak_memory_bytes": peak_memory(engine.device),
         "versions": {
             "proxyset": __version__,
@@ -190,9 +225,9 @@ def _build(
             "python": platform.python_version(),
         },
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **context.facts,
         "scores": [],
     }
-    return ProxySet(data, wanted.dataset.spec, provenance)
 
 
 def _device_name(device: torch.device) -> str:

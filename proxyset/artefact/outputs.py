@@ -22,6 +22,11 @@ def picture_path(path: Path) -> Path:
     return path.with_suffix(".png")
 
 
+def keep_folder(path: Path) -> Path:
+    """Where lies what the work on an artefact can share with other work, such as teachers."""
+    return path.parent / "teachers"
+
+
 def is_artefact(path: Path) -> bool:
     """Whether a file begins as a proxy set does; the rest of it may be damaged."""
     head = _head(path)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from proxyset.artefact.header import check_content, read_header
-from proxyset.artefact.storage import KeepAs, kept_as, pack, stored_bytes, unpack
+from proxyset.artefact.storage import kept_as, pack, stored_bytes, unpack
 from proxyset.data.images import ImageSet
 from proxyset.data.picture import as_html, tile
 from proxyset.data.spec import DatasetSpec, to_pixels
@@ -17,6 +17,7 @@ from proxyset.errors import InputError, one_line
 from proxyset.files import write_atomic
 from proxyset.names import clean_name
 from proxyset.parsing import parse_json
+from proxyset.settings import KeepAs
 from proxyset.tensors import SEAL, read_tensors, write_bytes
 
 FORMAT = 3  # 1: without soft targets; 2: as float32, without a formation

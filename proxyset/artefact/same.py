@@ -11,6 +11,8 @@ from proxyset.data.spec import DatasetSpec
 if TYPE_CHECKING:
     from proxyset.artefact.build import ProxySpec
 
+PLAIN = "float32"  # how sets are kept where nothing else is asked for
+
 
 def is_same(proxy: ProxySet, wanted: "ProxySpec", session: Session) -> bool:
     """Whether a proxy set is the wanted one: made from the same images by the same method, settings and seed.
@@ -28,6 +30,12 @@ def content_of(wanted: "ProxySpec", session: Session) -> dict[str, Any]:
 def _lasting(facts: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
     """What of a set's facts says which set it is, as it reads back from a file."""
     data = facts.get("dataset", {})
-    form = {key: value for key, value in asdict(spec).items() if key != "name"}
     kept = {key: facts.get(key) for key in ("method", "settings", "ipc", "seed")}
-    return json.loads(json.dumps(kept | {"sha256": data.get("sha256"), "form": form}))
+    if facts.get("keep_as", PLAIN) != PLAIN:  # what sets were made with that do not say it
+        kept["keep_as"] = facts["keep_as"]
+    return json.loads(json.dumps(kept | {"sha256": data.get("sha256"), "form": form_of(spec)}))
+
+
+def form_of(spec: DatasetSpec) -> dict[str, Any]:
+    """What a description says of the images, whatever the dataset is called."""
+    return {key: value for key, value in asdict(spec).items() if key != "name"}

@@ -1,17 +1,23 @@
 """In how many bytes a proxy set is kept: float32, float16, or one byte per value."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from proxyset.data.images import ImageSet
 from proxyset.errors import InputError
+from proxyset.settings import KeepAs, short
 
-KeepAs = Literal["float32", "float16", "uint8"]
 KINDS: tuple[KeepAs, ...] = get_args(KeepAs)
 TENSORS = ("images", "labels", "targets")
 STEPS = 255  # between the smallest and the largest value of a byte
+
+
+def check_keep_as(keep_as: str) -> None:
+    """Raise `InputError` where it is no way to keep a set."""
+    if keep_as not in KINDS:
+        raise InputError(f"`keep_as` is one of {', '.join(KINDS)}, got {short(keep_as)}")
 
 
 def pack(data: ImageSet, keep_as: KeepAs) -> dict[str, Tensor]:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from proxyset.artefact.outputs import checkpoint_path, claim_set, picture_path
+from proxyset.artefact.outputs import checkpoint_path, claim_set, keep_folder, picture_path
 from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, Seeds, extract, peek, read_yaml, with_group
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
+from proxyset.cli.within import choose, recall
 from proxyset.errors import InputError
 from proxyset.methods.registry import METHODS, get_method
-from proxyset.settings import Compute, Settings
+from proxyset.settings import Compute, Duration, KeepAs, Settings
 from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Choice(Settings):
 class How(Seed, Choice):
     """How."""
 
+    within: Duration | None = Field(
+        None,
+        title="DURATION",
+        description="for each set: as many iterations as this time allows, such as 20min or 1h30min (default: those "
+        "of the method)",
+    )
     seeds: Seeds | None = Field(None, description="build one set for each of these (default: only that of --seed)")
 
 
@@ -51,6 +58,10 @@ class Built(Output):
         None,
         description="the set's file, with {seed} in its name where there are several "
         "(default: proxysets/DATASET-METHOD-ipcN-seedN.safetensors)",
+    )
+    keep_as: KeepAs = Field(
+        "float32",
+        description="how the file keeps values: in 4, 2 or 1 bytes each; the set that is scored is rounded so",
     )
     nets: int = Field(
         0, ge=0, le=10_000, description="score each finished set with this many fresh networks (paper's protocol)"
@@ -91,20 +102,25 @@ def build_command(argv: list[str]) -> None:
     dataset = load(command.data.dataset, progress=True, **command.data.choices())
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
-    wanted = {seed: ProxySpec(dataset, method, command.how.ipc, seed) for seed in seeds}
+    wanted = {seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as) for seed in seeds}
     method.check(wanted[seeds[0]].problem)
     if command.output.nets and not len(dataset.test):
         raise no_test_images(dataset.spec.name, dataset.source, "or leave out `nets`")
     sets = {_output(command, spec): spec for spec in wanted.values()}
+    within = command.how.within
+    if within is not None and command.output.resume:
+        sets, session = recall(sets, within, session)
     with ExitStack() as claims:
         todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
-        estimated = _estimate(command, todo, session)
-        _announce(wanted[seeds[0]], session)
+        if within is not None:
+            todo, session = choose(todo, within, session)
+        estimated = _estimate(command, todo, session) if within is None else []
+        _announce(next(iter((todo or sets).values())), session)
         for line in estimated:
             say(line)
-        for path, spec in sets.items():
+        for path in sets:
             if path in todo:
-                _build_one(command, spec, path, session, argv)
+                _build_one(command, todo[path], path, session, argv)
             else:
                 say(f"{path}: already built")
                 _draw(load_set(path), path)
@@ -183,22 +199,25 @@ def _estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> 
     Raises:
         InputError: it needs more memory than the limit.
     """
+    from proxyset.methods.teacher import teacher_seconds
     from proxyset.progress import duration, size
 
     if not todo:
         return []
-    wanted = next(iter(todo.values()))
+    path, wanted = next(iter(todo.items()))
     engine = wanted.engine(session)
+    teacher = teacher_seconds(wanted.method, wanted.problem, session, keep_folder(path))  # once, for all of them
     estimate = wanted.method.estimate(wanted.problem, session, engine)
     engine.check_memory(estimate)
     share = sum(_share_left(command, path, spec) for path, spec in todo.items())
-    if estimate.seconds * share < 1:
+    seconds = estimate.seconds * share + teacher
+    if seconds < 1:
         return []
     scope = " for the rest" if share < len(todo) else ""
     if len(todo) > 1:
         scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
-    without = f" ({duration(estimate.uncompiled * share)} without compiling)" if estimate.uncompiled else ""
-    seconds = estimate.seconds * share
+    uncompiled = duration(estimate.uncompiled * share + teacher)
+    without = f" ({uncompiled} without compiling)" if estimate.uncompiled else ""
     line = f"estimated: {duration(seconds)}{without}{scope}, {size(estimate.memory)} of memory"
     shorter = advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc))
     return [line, *filter(None, [shorter])]

@@ -20,6 +20,9 @@ LOG = logging.getLogger("proxyset")
 class Session:
     """Made once by whoever starts the work, and passed on, so that a network is compiled and measured once.
 
+    Attributes:
+        kept: what was made in this process and may be used again, by a hash of what it was made from.
+
     Args:
         compute: device, precision and the rest; or give its fields by name: `Session(device="cpu")`.
 
@@ -32,6 +35,7 @@ class Session:
         self.device = resolve_device(self.compute.device)
         if self.device.type == "cpu":
             keep_freed_memory()
+        self.kept: dict[str, Any] = {}
         self._footprints: dict[tuple[str, int, int], Footprint] = {}
         self._gradients: dict[Any, Gradients] = {}
         self._features: dict[Any, Features] = {}

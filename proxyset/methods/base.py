@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -57,6 +57,11 @@ class Problem:
         return [len(index) for index in self.classes]
 
     @cached_property
+    def sha256(self) -> str:
+        """Content hash of the real images and their labels, without soft targets."""
+        return replace(self.real, targets=None).sha256()
+
+    @cached_property
     def labels(self) -> Tensor:
         """The labels of the set that is wanted: `ipc` of each class, in order. classes·ipc int64."""
         import torch
@@ -75,6 +80,7 @@ class Context:
         progress: to be called after every step.
         checkpoint: where to go on from, and to offer the state to after every step.
         keep: folder for what other work can use again, such as teachers (None: this process alone remembers it).
+        facts: what is found out on the way, for the provenance.
     """
 
     generator: torch.Generator
@@ -83,6 +89,7 @@ class Context:
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
     keep: Path | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
     _used: list[Gradients | Features] = field(default_factory=list)
 
     def gradients(self, net: str, spec: DatasetSpec, condensing: bool = False) -> Gradients:
@@ -153,6 +160,10 @@ class Method(Settings):
             raise InputError(
                 f"`ipc={problem.ipc}` makes {wanted} images, more than the {len(problem.real)} of {problem.spec.name}"
             )
+        if self.needs_teacher():
+            from proxyset.methods.teacher import check_teacher
+
+            check_teacher(self, problem)
 
     def needs_real_images(self) -> bool:
         """Whether `ipc` distinct real images per class are needed, f² times as many for a formation of f."""
@@ -169,6 +180,10 @@ class Method(Settings):
     def needs_teacher(self) -> bool:
         """Whether a network trained on the whole set is needed."""
         return self.targets == "teacher"
+
+    def teacher_name(self) -> str:
+        """The name of that network."""
+        return self.teacher_net or str(getattr(self, "net", DEFAULT_NET))
 
     def work(self, problem: Problem, session: Session) -> Work | None:
         """What there is to compute, for a method whose steps can be compiled: whether they should be depends on it."""
@@ -193,7 +208,7 @@ class Method(Settings):
         if not self.needs_teacher():
             del values["teacher_net"], values["teacher_epochs"]
         else:
-            values["teacher_net"] = self.teacher_net or values.get("net", DEFAULT_NET)
+            values["teacher_net"] = self.teacher_name()
         for name in ("net", "teacher_net"):
             if name in values:
                 values[name] = full_name(values[name], problem.spec.size)

@@ -72,6 +72,9 @@ class DM(LearnedMethod):
     def advice(self) -> str:
         return "lower `lr_img`"
 
+    def period(self, problem: Problem) -> int:
+        return self.refresh if self.real_batches == "k-means" else 1
+
     def trains(self) -> bool:
         """Whether networks are trained on the whole set."""
         return self.networks != "random"

@@ -6,6 +6,7 @@ from torch import Tensor
 from proxyset.data.formation import fold
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import normalise
+from proxyset.errors import InputError
 from proxyset.methods.base import Problem
 from proxyset.seeds import sample
 
@@ -15,10 +16,15 @@ def initial_images(problem: Problem, init: str, formation: int, generator: torch
 
     Args:
         init: "real" (with a formation f² real images shrunk into each) or "noise"; `problem.start` goes before it.
+
+    Raises:
+        InputError: `init` names a file, and the problem has no start: `ProxySpec` and `build` read it.
     """
     spec = problem.spec
     if problem.start is not None:
         return problem.start.images.clone()
+    if init not in ("real", "noise"):
+        raise InputError(f"`init={init}` names a proxy set, but the problem has none as its `start`")
     if init == "noise":
         return torch.randn((spec.classes * problem.ipc, *_image(problem)), generator=generator)
     picked = [draw(index, problem.ipc * formation**2, generator) for index in problem.classes]

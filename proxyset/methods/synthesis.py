@@ -6,7 +6,7 @@ A learned method gives its state (`Synthesis`), how one step changes it, and how
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import Field, field_validator
 
@@ -72,6 +72,14 @@ class LearnedMethod(Formed, Method):
         """The state before the first step."""
         raise NotImplementedError
 
+    def within(self, seconds: float) -> Self:
+        """The same with what the user left open chosen for so many seconds: the width of the network, for one."""
+        return self
+
+    def period(self, problem: Problem) -> int:
+        """After how many steps the work repeats, where the first step of each round takes longer than the others."""
+        return self.steps_per_iteration(problem)
+
     def advice(self) -> str:
         """What to change where the loss is no longer a number."""
         return "lower the learning rates"
@@ -80,7 +88,7 @@ class LearnedMethod(Formed, Method):
         self.check(problem)
         synthesis, checkpoint = self.start(problem, context), context.checkpoint
         saved = checkpoint.restore() if checkpoint is not None else None
-        if saved is not None:
+        if saved:  # a state without tensors is that of before the first step
             synthesis.set_state(saved)
         each, total = self.steps_per_iteration(problem), self.total_steps(problem)
         for number in range(checkpoint.step if checkpoint is not None else 0, total):

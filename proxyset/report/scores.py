@@ -15,6 +15,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import BusyError, InputError, nearest
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.registry import METHODS, get_method
+from proxyset.methods.teacher import make
 from proxyset.progress import Progress
 from proxyset.seeds import make_generator
 from proxyset.train.evaluate import evaluate
@@ -103,7 +104,7 @@ def _baseline(name: str, ipc: int, contest: Contest, session: Session) -> ImageS
 
     def pick(number: int) -> ImageSet:
         generator = make_generator(contest.seed, "baseline", name, number)
-        return method.condense(problem, Context(generator, session, engine))
+        return make(method, problem, Context(generator, session, engine))
 
     return pick if name == "random" else pick(0)
 

@@ -1,0 +1,104 @@
+"""A clock for building: how many iterations a time allows, decided once, before the work, from a few timed steps."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.clock import Clock
+from proxyset.artefact.outputs import checkpoint_path
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.checkpoint import read_identity
+from proxyset.compute.clock import synchronise
+from proxyset.compute.session import Session
+from proxyset.errors import InputError
+from proxyset.methods.base import Context
+from proxyset.methods.synthesis import LearnedMethod, Synthesis
+from proxyset.progress import duration
+
+WORTH_COMPILING = 120.0  # seconds of work from which compiling it pays, where the user left that open
+TIMED = 3  # steps, at least
+SHARE = 0.03  # of the time that timing goes on for
+MARGIN = 0.97  # of what is left that is planned for, because machines are noisy
+
+
+def fit_within(
+    wanted: ProxySpec, seconds: float, session: Session, keep: Path | None = None
+) -> tuple[ProxySpec, Session]:
+    """The same work with as many iterations as `seconds` allow, and the session that it runs in.
+
+    Learning-rate schedules end with the last of them. The choice depends on the machine and the moment; everything
+    after it does not.
+
+    Args:
+        keep: as `Context.keep`.
+
+    Raises:
+        InputError: the method has no iterations to choose; not even one fits.
+    """
+    method = wanted.method
+    if not isinstance(method, LearnedMethod) or "iterations" not in type(method).model_fields:
+        raise InputError(f"`within` is for methods that learn step by step; {method.name} takes what it takes")
+    started = time.monotonic()
+    method = method.within(seconds)
+    if session.compute.compile == "auto":
+        choice = "on" if seconds >= WORTH_COMPILING else "off"
+        session = Session(session.compute.model_copy(update={"compile": choice}))
+    wanted = replace(wanted, method=method)
+    engine = wanted.engine(session)
+    context = Context(torch.Generator(), session, engine, keep=keep)
+    each = _seconds_of_an_iteration(method, wanted, context, SHARE * seconds)
+    spent = time.monotonic() - started
+    iterations = int(MARGIN * (seconds - spent) / each)
+    if iterations < 1:
+        raise InputError(
+            f"`within={duration(seconds)}` is too short for {method.name}: one iteration takes {duration(each)}, after "
+            f"{duration(spent)} of preparation"
+        )
+    clock = Clock(seconds, iterations, each, spent, engine.compiled)
+    return replace(wanted, method=method.model_copy(update={"iterations": iterations}), clock=clock), session
+
+
+def _seconds_of_an_iteration(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: float) -> float:
+    """The mean of a few steps on throwaway state, the first step of a round (see `period`) apart from the others."""
+    problem = wanted.problem
+    synthesis = method.start(problem, context)
+    _timed(synthesis, 0, context)  # warms up: compiles, measures, fills caches
+    period, each = method.period(problem), method.steps_per_iteration(problem)
+    first = _timed(synthesis, 0, context) if period > 1 else 0.0
+    others: list[float] = []
+    began = time.monotonic()
+    while time.monotonic() - began < patience or (len(others) < TIMED and time.monotonic() - began < 10 * patience):
+        others.append(_timed(synthesis, 1 if period > 1 else 0, context))
+    usual = sum(others) / len(others)
+    return each * (usual + max(0.0, first - usual) / period if period > 1 else usual)
+
+
+def _timed(synthesis: Synthesis, number: int, context: Context) -> float:
+    started = time.perf_counter()
+    synthesis.step(number)
+    synchronise(context.engine.device)
+    return time.perf_counter() - started
+
+
+def earlier_choice(wanted: ProxySpec, seconds: float, path: Path, session: Session) -> tuple[ProxySpec, Session] | None:
+    """What an earlier call for `path` with the same time had chosen; None where there was none.
+
+    A checkpoint, or a finished set, says it.
+    """
+    unfinished = checkpoint_path(path)
+    if unfinished.exists():
+        facts = read_identity(unfinished)
+    elif path.exists():
+        facts = ProxySet.load(path).provenance
+    else:
+        return None
+    clock, settings = Clock.read(facts.get("within")), facts.get("settings", {})
+    if clock is None or clock.seconds != seconds or not isinstance(settings, dict):
+        return None
+    chosen = {name: settings[name] for name in ("iterations", "net") if name in settings}
+    method = type(wanted.method)(**wanted.method.model_dump() | chosen)
+    session = Session(session.compute.model_copy(update={"compile": "on" if clock.compiled else "off"}))
+    return replace(wanted, method=method, clock=clock), session

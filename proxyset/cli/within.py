@@ -1,0 +1,48 @@
+"""`--within` of `proxyset build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxyset.cli.app import say
+
+if TYPE_CHECKING:
+    from proxyset.artefact.build import ProxySpec
+    from proxyset.compute.session import Session
+
+Sets = dict[Path, "ProxySpec"]
+
+
+def recall(sets: Sets, seconds: float, session: Session) -> tuple[Sets, Session]:
+    """The sets with what earlier calls for the same files and the same time had chosen, where there were any."""
+    from proxyset.artefact.within import earlier_choice
+
+    found: Sets = {}
+    for path, wanted in sets.items():
+        earlier = earlier_choice(wanted, seconds, path, session)
+        found[path], session = earlier or (wanted, session)
+    return found, session
+
+
+def choose(todo: Sets, seconds: float, session: Session) -> tuple[Sets, Session]:
+    """The sets that are to be built, each with as many iterations as the time allows; those that have a choice keep it.
+
+    Sets of one call differ in their seeds alone, so one of them is timed for all.
+    """
+    from dataclasses import replace
+
+    from proxyset.artefact.within import fit_within
+
+    chosen = next((wanted for wanted in todo.values() if wanted.clock is not None), None)
+    if chosen is None and todo:
+        path, wanted = next(iter(todo.items()))
+        say(f"{path.stem}: a few steps are timed")
+        chosen, session = fit_within(wanted, seconds, session, keep=path.parent / "teachers")
+    if chosen is None:
+        return todo, session
+    say(str(chosen.clock))
+    return {
+        path: wanted if wanted.clock is not None else replace(wanted, method=chosen.method, clock=chosen.clock)
+        for path, wanted in todo.items()
+    }, session

@@ -1,0 +1,137 @@
+"""Kernel ridge regression on features, step by step (FRePo, Zhou et al., NeurIPS 2022, Algorithm 1).
+
+`krr.py` holds the hyper-parameters. Where the paper leaves something open, this follows its authors' code.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from proxyset.checkpoint import State
+from proxyset.data import augment
+from proxyset.data.formation import unfold
+from proxyset.data.images import ImageSet, one_hot
+from proxyset.data.spec import normalise
+from proxyset.methods.base import Context, Problem
+from proxyset.methods.initial import draw, initial_images, stored
+from proxyset.methods.krr import KRR
+from proxyset.methods.lamb import Moments, lamb
+from proxyset.methods.pool import Pool
+from proxyset.methods.regression import centred, half_squared_error, margin, predict, probabilities, scale
+from proxyset.nets.build import build_net
+
+
+class KernelRidge:
+    """The state of one condensation: synthetic images and targets, their moments, and the pool of networks."""
+
+    def __init__(self, method: KRR, problem: Problem, context: Context) -> None:
+        self.method, self.problem, self.spec = method, problem, problem.spec
+        self.generator, self.device = context.generator, context.engine.device
+        self.real = context.engine.place(problem.real)
+        self.operations = augment.operations(method.augment, self.spec.flip)
+        self.images = initial_images(problem, method.init, method.formation, self.generator).to(self.device)
+        self.targets = self.first_targets().to(self.device)
+        self.moments = Moments.zeros(self.images), Moments.zeros(self.targets)
+        self.features = context.features(method.net, self.spec)
+        self.gradients = context.gradients(method.net, self.spec, condensing=True)
+        self.pool = Pool(self.new_network, method.pool, method.pool_steps, method.lr_net)
+
+    def new_network(self) -> nn.Module:
+        shape = self.spec.shape
+        return build_net(self.method.net, **shape, generator=self.generator, device=self.device, condensing=True)
+
+    def first_targets(self) -> Tensor:
+        """Those of the labels, or of the set that learning starts from, where targets are learned."""
+        classes, start = self.spec.classes, self.problem.start
+        if self.method.learns_targets() and start is not None and start.targets is not None:
+            targets = start.targets.reshape(-1, classes)
+        else:
+            targets = one_hot(self.problem.labels, classes).repeat_interleave(self.method.tiles(), 0)
+        return centred(targets) / scale(classes)
+
+    def step(self, number: int) -> float:
+        """One step of images and targets, then one of the network that gave the features.
+
+        Returns:
+            ½ mean over the real batch of the squared error. Images and targets stay as they were, and it is NaN, where
+            the step is not finite.
+        """
+        place = self.pool.draw(self.generator)
+        index = draw(torch.arange(len(self.real)), self.method.batch_real, self.generator)
+        loss, *gradients = self.match(self.pool.members[place].net, index)
+        lr = self.lr(number)
+        images, first = lamb(self.images, gradients[0], self.moments[0], number, lr)
+        targets, second = self.targets, self.moments[1]
+        if self.method.learns_targets():
+            targets, second = lamb(targets, gradients[1], second, number, lr)
+        if not (loss.isfinite() and images.isfinite().all() and targets.isfinite().all()):
+            return float("nan")
+        self.images, self.targets, self.moments = images, targets, (first, second)
+        self.train_network(place)
+        return loss.item()
+
+    def lr(self, number: int) -> float:
+        """The learning rate of images and targets at a step."""
+        return self.method.lr_img * 0.5 * (1 + math.cos(math.pi * number / self.method.iterations))
+
+    def match(self, net: nn.Module, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss on a real batch, and its gradients with respect to the stored images and the targets."""
+        net.eval()  # BatchNorm takes the statistics of the network's training
+        index = index.to(self.real.images.device)
+        labels = self.real.labels[index].to(self.device)
+        shared = augment.draw(self.operations, self.generator)  # ω ~ Ω, one for both
+        real = augment.apply(shared, normalise(self.real.images[index].to(self.device), self.spec))
+        leaf = self.images.clone().requires_grad_()
+        full, rows = self.supports(leaf, shared)
+        support = self.features.of(net, full.detach()).requires_grad_()
+        targets = self.targets.clone().requires_grad_()
+        prediction = predict(support, targets[rows], self.features.of(net, real), self.method.ridge)
+        error = half_squared_error(prediction, centred(one_hot(labels, self.spec.classes)))
+        cotangent, gradient = torch.autograd.grad(error - margin(targets), (support, targets))
+        through = self.features.backward(net, full.detach(), cotangent)
+        (image_gradient,) = torch.autograd.grad(full, leaf, through)  # back through augmentation and formation
+        return error.detach(), image_gradient, gradient
+
+    def supports(self, images: Tensor, shared: augment.Transform | None) -> tuple[Tensor, Tensor]:
+        """The images that the regression is on, of those stored, and for each the row of its target."""
+        full = unfold(images, self.method.formation)
+        rows = torch.arange(len(full), device=self.device)
+        if self.method.mirrors(self.problem):
+            full, rows = torch.cat([full, full.flip(3)]), rows.repeat(2)
+        return augment.apply(shared, full), rows
+
+    def train_network(self, place: int) -> None:
+        """One step of a network on the synthetic set."""
+        images = unfold(self.images, self.method.formation)
+        index = draw(torch.arange(len(images)), self.method.batch_net, self.generator).to(self.device)
+        self.pool.train(place, self.gradients, images[index], self.targets[index])
+
+    def result(self) -> ImageSet:
+        formation, targets = self.method.formation, None
+        if self.method.learns_targets():
+            targets = probabilities(self.targets).cpu()
+            targets = targets if formation == 1 else targets.unflatten(0, (-1, formation**2))
+        return stored(self.problem, self.images, formation, targets)
+
+    def state(self) -> State:
+        moments = {
+            f"{name}.{order}": getattr(each, order)
+            for name, each in zip(("images", "targets"), self.moments, strict=True)
+            for order in ("first", "second")
+        }
+        pool = {f"pool.{name}": tensor for name, tensor in self.pool.state().items()}
+        learned = {"images": self.images, "targets": self.targets}
+        return learned | moments | pool | {"generator": self.generator.get_state()}
+
+    def set_state(self, saved: State) -> None:
+        self.images, self.targets = saved["images"].to(self.device), saved["targets"].to(self.device)
+        images, targets = (
+            Moments(*(saved[f"{name}.{order}"].to(self.device) for order in ("first", "second")))
+            for name in ("images", "targets")
+        )
+        self.moments = images, targets
+        self.pool.set_state(
+            {name.removeprefix("pool."): tensor for name, tensor in saved.items() if name.startswith("pool.")}
+        )
+        self.generator.set_state(saved["generator"])

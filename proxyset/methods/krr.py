@@ -1,0 +1,113 @@
+"""Kernel ridge regression on features (FRePo, Zhou et al., NeurIPS 2022): settings and cost.
+
+`kernel_ridge.py` holds the algorithm. This file can be read without torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from proxyset.errors import InputError
+from proxyset.methods.base import DEFAULT_NET, Context, Problem
+from proxyset.methods.synthesis import LearnedMethod
+
+if TYPE_CHECKING:
+    from proxyset.compute.plan import Engine, Estimate, Work
+    from proxyset.compute.session import Session
+    from proxyset.methods.kernel_ridge import KernelRidge
+
+
+class KRR(LearnedMethod):
+    """Kernel ridge regression on features (FRePo): a regression on the synthetic set predicts the real images.
+
+    Images and targets are learned; a pool of networks that train on them gives the features. The defaults are the
+    paper's where not said otherwise.
+    """
+
+    name: ClassVar[str] = "krr"
+
+    targets: Literal["hard", "teacher", "learned"] = Field(  # type: ignore[assignment]
+        "learned",
+        description="what students learn: labels, the answers of a network trained on the whole set, or targets that "
+        "are learned with the images",
+    )
+    net: str = Field(
+        DEFAULT_NET, description="network whose features are used, or package.module:function, whose code is run"
+    )
+    iterations: int = Field(10_000, ge=1, le=10_000_000, description="steps (the authors' code: 500,000)")
+    batch_real: int = Field(1024, ge=1, description="real images per step, of all classes, without replacement")
+    lr_img: float = Field(
+        3e-4, gt=0, description="learning rate of images and targets (LAMB), of which cosine ends at 0"
+    )
+    ridge: float = Field(1e-6, gt=0, description="λ of the regression, as a share of the kernel's mean diagonal")
+    mirror: bool = Field(True, description="regress on mirrored images too, where a flip keeps the label")
+    pool: int = Field(10, ge=1, le=1000, description="networks to draw from")
+    pool_steps: int = Field(100, ge=1, le=1_000_000, description="steps after which a network is replaced")
+    lr_net: float = Field(3e-4, gt=0, description="learning rate of the networks (Adam)")
+    batch_net: int = Field(1000, ge=1, description="synthetic images in a step of a network, all where there are fewer")
+    augment: str = Field(
+        "none",
+        description="Siamese augmentation, such as color_crop or none, or package.module:NAME, whose code is run",
+    )
+
+    def advice(self) -> str:
+        return "lower `lr_img` or `lr_net`, or raise `ridge`"
+
+    def learns_targets(self) -> bool:
+        return self.targets == "learned"
+
+    def check(self, problem: Problem) -> None:
+        from proxyset.data import augment
+        from proxyset.methods.views import check_view
+        from proxyset.nets.build import outline
+
+        super().check(problem)
+        if problem.spec.classes < 2:
+            raise InputError(f"{problem.spec.name} has one class: `krr` learns what tells classes apart")
+        net = outline(self.net, **problem.spec.shape, condensing=True)
+        check_view("last", self.net, net, with_classes=False)
+        augment.operations(self.augment, problem.spec.flip)
+
+    def resolved(self, problem: Problem) -> dict[str, Any]:
+        from proxyset.data import augment
+
+        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
+        chosen = {"augment": operations, "mirror": self.mirrors(problem)}
+        return super().resolved(problem) | chosen
+
+    def mirrors(self, problem: Problem) -> bool:
+        """Whether mirrored images stand beside the synthetic ones."""
+        return self.mirror and problem.spec.flip
+
+    def total_steps(self, problem: Problem) -> int:
+        return self.iterations
+
+    def start(self, problem: Problem, context: Context) -> KernelRidge:
+        from proxyset.methods.kernel_ridge import KernelRidge
+
+        return KernelRidge(self, problem, context)
+
+    def work(self, problem: Problem, session: Session) -> Work:
+        from proxyset.compute.plan import Work
+        from proxyset.nets.build import outline
+        from proxyset.nets.classifier import has_batch_norm
+
+        spec = problem.spec
+        net = outline(self.net, **spec.shape, condensing=True)
+        real = min(self.batch_real, len(problem.real))
+        synthetic = spec.classes * problem.ipc * self.tiles() * (2 if self.mirrors(problem) else 1)
+        # Real images pass forward, synthetic ones twice, and back to the images; a gradient of the weights is three
+        # passes. The networks' own training is left out, because the gradient of its loss is not compiled.
+        images = self.iterations * (real + 3 * synthetic) / 3
+        cost = session.footprint(net, spec.channels, spec.size)
+        return Work(cost, images, self.iterations * 3, has_batch_norm(net))
+
+    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
+        import torch
+
+        from proxyset.compute.clock import timed
+
+        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
+        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))

@@ -1,0 +1,40 @@
+"""LAMB (You et al., ICLR 2020, Algorithm 2): Adam whose step is as long as the learning rate's share of the tensor."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-6
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Running means of a tensor's gradient and of its square."""
+
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def zeros(cls, like: Tensor) -> "Moments":
+        return cls(torch.zeros_like(like), torch.zeros_like(like))
+
+
+def lamb(value: Tensor, gradient: Tensor, moments: Moments, number: int, lr: float) -> tuple[Tensor, Moments]:
+    """One step: x ← x − lr·‖x‖·r / ‖r‖ with r = m̂ / (√v̂ + ε), x the whole tensor. No weight decay.
+
+    Where x or r is zero, the step is lr·r, as in optax, which FRePo's authors use.
+
+    Args:
+        value: x, of any shape; not changed.
+        number: steps done before this one.
+
+    Returns:
+        The new x and moments.
+    """
+    first = BETA1 * moments.first + (1 - BETA1) * gradient
+    second = BETA2 * moments.second + (1 - BETA2) * gradient.square()
+    step = first / (1 - BETA1 ** (number + 1)) / ((second / (1 - BETA2 ** (number + 1))).sqrt() + EPSILON)
+    lengths = value.norm(), step.norm()
+    trust = torch.where((lengths[0] > 0) & (lengths[1] > 0), lengths[0] / lengths[1], 1.0)
+    return value - lr * trust * step, Moments(first, second)
