@@ -38,6 +38,7 @@ class Checkpoint:
         self.every = every
         self.identity = json.loads(json.dumps(identity, allow_nan=False))
         self.step = 0
+        self.notes: dict[str, Any] = {}  # what else is to be found again: written and restored with the state
         self.seconds = 0.0  # spent before this process
         self._started = self._written = time.monotonic()
         self._latest: tuple[int, State] | None = None
@@ -61,7 +62,7 @@ class Checkpoint:
                 "give the same settings, or `force=True` starts over"
             )
         self._compare_machines(header)
-        self.step, self.seconds = header.step, header.seconds
+        self.step, self.seconds, self.notes = header.step, header.seconds, header.notes
         return state
 
     def _compare_machines(self, before: "_Header") -> None:
@@ -83,6 +84,10 @@ class Checkpoint:
     def elapsed(self) -> float:
         """Seconds spent on this work, in all its processes."""
         return self.seconds + time.monotonic() - self._started
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count time that went into something else."""
+        self.seconds -= seconds
 
     def begin(self) -> None:
         """Write a state without tensors, that of before the first step, unless there is one already.
@@ -114,6 +119,7 @@ class Checkpoint:
             "seconds": self.elapsed(),
             "threads": torch.get_num_threads(),
             "instructions": _instructions(),
+            "notes": self.notes,
         }
         write_atomic(self.path, write_bytes(state, seal(state, header, KEY)))
         self._written = time.monotonic()
@@ -149,6 +155,7 @@ class _Header(Schema):
     seconds: float = Field(ge=0)
     threads: int | None = Field(None, ge=1)
     instructions: str | None = None
+    notes: dict[str, Any] = {}
 
 
 def _read(path: Path) -> tuple[State, _Header]:

@@ -16,13 +16,15 @@ from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
 from proxyset.artefact.storage import check_keep_as, rounded
+from proxyset.artefact.trace import Trace, hold_out, marks
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
-from proxyset.methods.base import Context, Method, Problem
+from proxyset.methods.base import DEFAULT_NET, Context, Method, Problem
 from proxyset.methods.registry import get_method
 from proxyset.methods.teacher import make
 from proxyset.progress import Progress, shown
@@ -40,6 +42,7 @@ class ProxySpec:
     seed: int = 0
     keep_as: KeepAs = "float32"
     clock: Clock | None = None  # that set the method's iterations
+    trace: int = 0  # points at which a student is tested on images that are held out for that
 
     def __post_init__(self) -> None:
         check_keep_as(self.keep_as)
@@ -51,7 +54,25 @@ class ProxySpec:
         Raises:
             InputError: see `read_start`.
         """
-        return Problem(self.dataset.train, self.dataset.spec, self.ipc, read_start(self.method, self.dataset))
+        return Problem(self._split[0], self.dataset.spec, self.ipc, read_start(self.method, self.dataset))
+
+    @cached_property
+    def _split(self) -> tuple[ImageSet, ImageSet | None]:
+        """The images that are condensed, and those that are held out for a trace."""
+        if not self.trace:
+            return self.dataset.train, None
+        return hold_out(self.dataset.train, self.dataset.spec)
+
+    def watch(self, session: Session, clock: Checkpoint) -> Trace | None:
+        """What tests students on the way, where that is wanted."""
+        validation = self._split[1]
+        if validation is None:
+            return None
+        total, each = self.method.total_steps(self.problem), self.method.steps_per_iteration(self.problem)
+        net, spec = getattr(self.method, "net", DEFAULT_NET), self.dataset.spec
+        return Trace(
+            marks(total, self.trace), each, net=net, validation=validation, spec=spec, session=session, clock=clock
+        )
 
     @property
     def stem(self) -> str:
@@ -78,6 +99,7 @@ class ProxySpec:
             "ipc": self.ipc,
             "seed": self.seed,
             **kept,
+            **({"held_out": len(self._split[1])} if self._split[1] is not None else {}),
             **({} if self.clock is None else {"within": self.clock.facts()}),
         } | engine.facts()
 
@@ -198,7 +220,7 @@ def _build(
     identity = checkpoint.identity if checkpoint is not None else wanted.identity(engine)
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     generator = make_generator(wanted.seed, "condense", method.name)
-    context = Context(generator, session, engine, progress, checkpoint, keep)
+    context = Context(generator, session, engine, progress, checkpoint, keep, wanted.watch(session, clock))
     data = make(method, wanted.problem, context)
     if not data.labels.equal(wanted.problem.labels):
         raise RunError(
@@ -206,7 +228,7 @@ def _build(
             "hold it against proxyset.testing.check_method"
         )
     data = rounded(data, wanted.keep_as)
-    facts = _circumstances(engine, context, clock.elapsed())
+    facts = _circumstances(engine, context, clock.elapsed()) | clock.notes
     proxy = ProxySet(data, wanted.dataset.spec, identity | facts | {"keep_as": wanted.keep_as}, wanted.keep_as)
     return replace(proxy, provenance=proxy.provenance | {"bytes": proxy.nbytes})
 

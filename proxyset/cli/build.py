@@ -48,6 +48,13 @@ class How(Seed, Choice):
         description="for each set: as many iterations as this time allows, such as 20min or 1h30min (default: those "
         "of the method)",
     )
+    trace: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="test a student at this many points on the way, on training images held out for that, and draw "
+        "accuracy against seconds",
+    )
     seeds: Seeds | None = Field(None, description="build one set for each of these (default: only that of --seed)")
 
 
@@ -102,7 +109,10 @@ def build_command(argv: list[str]) -> None:
     dataset = load(command.data.dataset, progress=True, **command.data.choices())
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
-    wanted = {seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as) for seed in seeds}
+    wanted = {
+        seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as, trace=command.how.trace)
+        for seed in seeds
+    }
     method.check(wanted[seeds[0]].problem)
     if command.output.nets and not len(dataset.test):
         raise no_test_images(dataset.spec.name, dataset.source, "or leave out `nets`")
@@ -258,9 +268,12 @@ def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, 
 
 def _draw(proxy: ProxySet, path: Path) -> None:
     """Also where the set was there already: a kill may have come before the picture, or left that of an older set."""
+    from proxyset.report.curves import save_trace
     from proxyset.report.figures import save_preview
 
     save_preview(proxy, picture_path(path))
+    if proxy.provenance.get("trace"):
+        say(str(save_trace(proxy, path.with_name(f"{path.stem}-trace.png"))))
 
 
 def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:

@@ -230,8 +230,9 @@ def compose(model: type[C], values: Mapping[str, Any]) -> C:
 
 
 def _defaults(model: type[Command], group: str) -> dict[str, Any]:
+    """What a command's group has other than its class; the rest is left open, so that a group sees what is given."""
     value = model.model_fields[group].get_default(call_default_factory=True)
-    return {name: getattr(value, name) for name in groups(model)[group].model_fields}
+    return {name: getattr(value, name) for name in groups(model)[group].model_fields if name in value.model_fields_set}
 
 
 def _by_flag(message: str, group: str, known: Iterable[Flag]) -> str:

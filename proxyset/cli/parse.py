@@ -13,7 +13,7 @@ import tyro
 
 from proxyset.cli.form import make_form, title_of
 from proxyset.cli.messages import plain, remember
-from proxyset.cli.options import C, Command, compose, flags, groups, peek, prefixed, read_yaml
+from proxyset.cli.options import C, Command, compose, flags, flatten, groups, peek, prefixed, read_yaml
 from proxyset.cli.start import work_begins
 from proxyset.errors import InputError, nearest
 
@@ -45,7 +45,10 @@ def parse(model: type[C], argv: Sequence[str], prog: str, stored: Mapping[str, A
 
 
 def _split(defaults: Command, argv: Sequence[str], prog: str) -> dict[str, Any]:
-    """The value of every flag by its name: as words where it is given, otherwise its default."""
+    """The values of the flags that are given, as words, by the names of the settings.
+
+    The others keep their defaults without being set, because some defaults depend on what is given.
+    """
     model = type(defaults)
     for_help = any(argument in ("-h", "--help") for argument in argv)
     filled: Any
@@ -63,11 +66,13 @@ def _split(defaults: Command, argv: Sequence[str], prog: str) -> dict[str, Any]:
         sys.stdout.write(_finished(screen.getvalue(), model) if for_help else screen.getvalue())
         raise
     _refuse(model, unknown, prog)
-    values = {}
+    values, before = {}, flatten(defaults)
+    named = {word.partition("=")[0].replace("_", "-") for word in _short(model, argv)}
     for name, flag in flags(model).items():
         part = getattr(filled, flag.group) if flag.group else filled
-        if hasattr(part, flag.field):  # a field of a type that no flag can give is only in YAML
-            values[name] = getattr(part, flag.field)
+        value = getattr(part, flag.field, before[name])  # a field of a type that no flag can give is only in YAML
+        if value is not before[name] or named & {flag.option, flag.off}:
+            values[name] = value
     return values
 
 

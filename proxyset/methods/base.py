@@ -14,6 +14,7 @@ from proxyset.settings import Settings
 from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:  # so that the settings of a method can be read without torch, for --help
+    from collections.abc import Callable
     from pathlib import Path
 
     import torch
@@ -79,6 +80,7 @@ class Context:
         engine: where and how the steps run.
         progress: to be called after every step.
         checkpoint: where to go on from, and to offer the state to after every step.
+        watch: is told after each step how many there were, and what gives the set as it is now.
         keep: folder for what other work can use again, such as teachers (None: this process alone remembers it).
         facts: what is found out on the way, for the provenance.
     """
@@ -89,6 +91,7 @@ class Context:
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
     keep: Path | None = None
+    watch: Callable[[int, Callable[[], ImageSet]], None] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     _used: list[Gradients | Features] = field(default_factory=list)
 

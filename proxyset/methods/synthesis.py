@@ -95,6 +95,8 @@ class LearnedMethod(Formed, Method):
             loss = synthesis.step(number)
             if not math.isfinite(loss):
                 self._stop(context, loss, number, each)
+            if context.watch is not None:
+                context.watch(number + 1, synthesis.result)
             if checkpoint is not None:
                 checkpoint.offer(synthesis.state())
             context.progress((number + 1) / each, total // each, loss)

@@ -62,7 +62,7 @@ def evaluate(
     Args:
         train: the set, or a function from the network's number to its set (for a new random draw each time).
         test: real images that no method has seen.
-        protocol: epochs, augmentation and the rest; None: the paper's.
+        protocol: epochs, augmentation and the rest; None: the paper's. Tested is the network after the last epoch.
         seed: the networks' weights, orders and augmentations derive from it.
         session: where it runs (None: decided here).
         progress: see `proxyset.progress.shown`.
@@ -73,9 +73,9 @@ def evaluate(
     protocol, session = protocol or Evaluation(), session or Session()
     if not len(test):
         raise no_test_images(spec.name)
-    recipe, started = protocol.resolved(), time.monotonic()
-    show = shown(progress, f"{spec.name} on {net}")
+    show, started = shown(progress, f"{spec.name} on {net}"), time.monotonic()
     data = train(0) if callable(train) else train
+    recipe = protocol.resolved(len(data), data.formation)
     engine = session.plan(training_work(session, net, spec, recipe, data.trained_on, protocol.nets))
     size = engine.microbatch(session.footprint(outline(net, **spec.shape), spec.channels, spec.size), 256)
     accuracies = []

@@ -11,6 +11,7 @@ from proxyset.compute.gradients import LOSSES, Gradients, Loss, eager_gradients
 from proxyset.data import augment
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec, normalise
+from proxyset.train.mixing import cutmix
 from proxyset.train.optimiser import Optimiser
 from proxyset.train.recipe import Recipe
 
@@ -74,6 +75,8 @@ def fit(
         for index in _batches(hooks.order, len(data), recipe.batch_size, generator):
             images, answers = batch(data, index, spec, device)
             images = augment.apply(augment.draw(names, generator, len(index)), images)
+            if recipe.cutmix:
+                images, answers = cutmix(images, answers, spec.classes, recipe.cutmix, generator)
             logits: list[Tensor] = []
             computed = gradients.of_weights(net, images, answers, loss=loss, logits=logits)
             if hooks.on_batch is not None:

@@ -44,6 +44,7 @@ class Recipe(Training):
         None,
         description="epochs (from 0) at whose start `step` multiplies the learning rate by 0.1 (default: the half)",
     )
+    cutmix: float = Field(0.0, ge=0, le=1, description="share of the minibatches whose images are mixed by CutMix")
 
     def drops(self) -> tuple[int, ...]:
         """The milestones: as given, or half of the epochs; a single epoch has no half."""

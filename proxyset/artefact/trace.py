@@ -1,0 +1,106 @@
+"""How accuracy grows while a set is learned: students on held-out training images, every so often."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from proxyset.checkpoint import Checkpoint
+from proxyset.compute.session import Session
+from proxyset.data.images import ImageSet, stratified_split
+from proxyset.data.spec import DatasetSpec
+from proxyset.parsing import Schema, check
+from proxyset.seeds import make_generator
+from proxyset.train.evaluate import evaluate
+from proxyset.train.protocols import Evaluation
+
+HELD_OUT, MOST_HELD_OUT = 0.1, 2000  # of the training images, and at most
+EPOCHS = 300  # of a student, by as many updates as a set without a formation makes
+
+Row = dict[str, Any]
+"""A point of a trace: iteration, seconds (on the set alone), accuracy (0..1)."""
+
+
+def hold_out(real: ImageSet, spec: DatasetSpec) -> tuple[ImageSet, ImageSet]:
+    """Real images to condense, and others of the training split on which students are tested; never the test split."""
+    share = min(HELD_OUT, MOST_HELD_OUT / len(real))
+    return stratified_split(real, spec.classes, share, make_generator(0, "trace"))
+
+
+def marks(total: int, points: int) -> list[int]:
+    """The steps after which a student is trained: `points` of them, each about twice as late as the one before it."""
+    return sorted({max(1, round(total * 2.0**-number)) for number in range(points)})
+
+
+class Trace:
+    """Called after every step; trains a student after some of them. What it saw is part of the checkpoint.
+
+    Args:
+        steps: after which steps.
+        per_iteration: steps in an iteration.
+        net: the student, by name.
+        clock: counts the seconds, and keeps what was seen.
+    """
+
+    def __init__(
+        self,
+        steps: list[int],
+        per_iteration: int,
+        *,
+        net: str,
+        validation: ImageSet,
+        spec: DatasetSpec,
+        session: Session,
+        clock: Checkpoint,
+    ) -> None:
+        self.steps, self.per_iteration, self.net = set(steps), per_iteration, net
+        self.validation, self.spec, self.session = validation, spec, session
+        self.clock = clock
+
+    @property
+    def rows(self) -> list[Row]:
+        """What was seen so far, in this process and before it."""
+        return read_rows(self.clock.notes.get("trace", []))
+
+    def __call__(self, step: int, result: Callable[[], ImageSet]) -> None:
+        """Called after `step` steps."""
+        seen = [row for row in self.rows if row["step"] < step]
+        if step not in self.steps:
+            return
+        seconds, started = self.clock.elapsed(), time.monotonic()
+        accuracy = self._student(result())
+        self.clock.leave_out(time.monotonic() - started)
+        row = {"step": step, "iteration": step / self.per_iteration, "seconds": round(seconds, 3), "accuracy": accuracy}
+        self.clock.notes["trace"] = [*seen, row]
+        self.session.say_once(
+            f"after {row['iteration']:g} iterations, {seconds:.0f} s: {accuracy:.1%} on held-out images"
+        )
+
+    def _student(self, data: ImageSet) -> float:
+        protocol = Evaluation(nets=1, epochs=EPOCHS, protocol="equal-updates")
+        score = evaluate(data, self.validation, self.spec, protocol, net=self.net, session=self.session, progress=False)
+        return score.mean
+
+
+class _Row(Schema):
+    """A point as a file has it."""
+
+    step: int = Field(ge=1)
+    iteration: float = Field(gt=0)
+    seconds: float = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+
+
+class _Rows(Schema):
+    """A trace as a file has it."""
+
+    rows: list[_Row]
+
+
+def read_rows(rows: Any) -> list[Row]:
+    """
+    Raises:
+        InputError: that is no trace.
+    """
+    return [row.model_dump() for row in check({"rows": rows}, _Rows, "the trace").rows]
