@@ -155,7 +155,7 @@ class _Header(Schema):
     seconds: float = Field(ge=0)
     threads: int | None = Field(None, ge=1)
     instructions: str | None = None
-    notes: dict[str, Any] = {}
+    notes: dict[str, Any] = Field({})
 
 
 def _read(path: Path) -> tuple[State, _Header]:

@@ -27,6 +27,11 @@ def keep_folder(path: Path) -> Path:
     return path.parent / "teachers"
 
 
+def trace_path(path: Path) -> Path:
+    """Where the picture of an artefact's trace is."""
+    return path.with_name(f"{path.stem}-trace.png")
+
+
 def is_artefact(path: Path) -> bool:
     """Whether a file begins as a proxy set does; the rest of it may be damaged."""
     head = _head(path)

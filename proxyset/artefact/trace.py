@@ -29,12 +29,16 @@ def hold_out(real: ImageSet, spec: DatasetSpec) -> tuple[ImageSet, ImageSet]:
 
 
 def marks(total: int, points: int) -> list[int]:
-    """The steps after which a student is trained: `points` of them, each about twice as late as the one before it."""
-    return sorted({max(1, round(total * 2.0**-number)) for number in range(points)})
+    """The steps after which a student is trained: before the first, and `points` more, each about twice as late as the
+    one before it.
+    """
+    return sorted({0} | {max(1, round(total * 2.0**-number)) for number in range(points)})
 
 
 class Trace:
-    """Called after every step; trains a student after some of them. What it saw is part of the checkpoint.
+    """Called before the first step and after every step; trains a student after some of them.
+
+    What it saw is part of the checkpoint.
 
     Args:
         steps: after which steps.
@@ -73,9 +77,8 @@ class Trace:
         self.clock.leave_out(time.monotonic() - started)
         row = {"step": step, "iteration": step / self.per_iteration, "seconds": round(seconds, 3), "accuracy": accuracy}
         self.clock.notes["trace"] = [*seen, row]
-        self.session.say_once(
-            f"after {row['iteration']:g} iterations, {seconds:.0f} s: {accuracy:.1%} on held-out images"
-        )
+        done = f"{row['iteration']:g} iterations, {seconds:.0f} s"
+        self.session.say_once(f"after {done}: {accuracy:.1%} on held-out images")
 
     def _student(self, data: ImageSet) -> float:
         protocol = Evaluation(nets=1, epochs=EPOCHS, protocol="equal-updates")
@@ -86,8 +89,8 @@ class Trace:
 class _Row(Schema):
     """A point as a file has it."""
 
-    step: int = Field(ge=1)
-    iteration: float = Field(gt=0)
+    step: int = Field(ge=0)
+    iteration: float = Field(ge=0)
     seconds: float = Field(ge=0)
     accuracy: float = Field(ge=0, le=1)
 

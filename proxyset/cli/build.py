@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from proxyset.artefact.outputs import checkpoint_path, claim_set, keep_folder, picture_path
+from proxyset.artefact.outputs import checkpoint_path, claim_set, is_picture, keep_folder, picture_path, trace_path
+from proxyset.claims import REPLACES, check_file
 from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
@@ -173,6 +174,8 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
 
     resume, force = command.output.resume, command.output.force
     existed = claims.enter_context(claim_set(path, resume=resume, force=force)).existed
+    if command.how.trace:
+        check_file(trace_path(path), kind="picture", made_by_us=is_picture, force=resume or force, hint=REPLACES)
     if not resume or checkpoint_path(path).exists():
         return True
     if not existed:
@@ -273,7 +276,7 @@ def _draw(proxy: ProxySet, path: Path) -> None:
 
     save_preview(proxy, picture_path(path))
     if proxy.provenance.get("trace"):
-        say(str(save_trace(proxy, path.with_name(f"{path.stem}-trace.png"))))
+        say(str(save_trace(proxy, trace_path(path))))
 
 
 def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:

@@ -91,7 +91,10 @@ class LearnedMethod(Formed, Method):
         if saved:  # a state without tensors is that of before the first step
             synthesis.set_state(saved)
         each, total = self.steps_per_iteration(problem), self.total_steps(problem)
-        for number in range(checkpoint.step if checkpoint is not None else 0, total):
+        first = checkpoint.step if checkpoint is not None else 0
+        if context.watch is not None and first == 0:
+            context.watch(0, synthesis.result)
+        for number in range(first, total):
             loss = synthesis.step(number)
             if not math.isfinite(loss):
                 self._stop(context, loss, number, each)

@@ -36,9 +36,8 @@ def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:
     axes = figure.add_subplot()
     for name, points in curves.items():
         seconds, accuracies = zip(*points, strict=True)
-        axes.plot(
-            [max(1.0, each) for each in seconds], [100 * each for each in accuracies], "o-", label=figure_name(name)
-        )
+        places, heights = [max(1.0, each) for each in seconds], [100 * each for each in accuracies]
+        axes.plot(places, heights, "o-", label=figure_name(name))
     _label_time(axes)
     axes.set_ylabel("accuracy %")
     axes.set_title(figure_name(title), loc="left")
