@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from proxyset.compute.features import Embedding, View
 from proxyset.errors import InputError
+from proxyset.nets.families import BasicBlock
 
-ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid, BasicBlock)
 SCALE, LAST = 100.0, 0.01  # of DataDAM's loss, and of its term for the last layer
 
 
