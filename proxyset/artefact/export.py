@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from proxyset.artefact.proxy_set import ProxySet
 from proxyset.claims import Claim, claim_file
 from proxyset.data.folder import TARGETS as TABLE
 from proxyset.data.layout import PASSED_OVER
+from proxyset.data.npz import EXPORT as MEMBER
 from proxyset.data.npz import TARGETS as ARRAY
 from proxyset.data.parquet import TARGET as COLUMN
 from proxyset.data.picture import png
 from proxyset.data.spec import to_pixels
+from proxyset.data.tiles import FORMATION
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
 from proxyset.folders import MARKER, claim_folder, read_marker, replace_folder, write_marker
@@ -32,8 +35,6 @@ Writer = Callable[[ProxySet, Tensor, Path], None]
 
 FORMATS = ("folder", "npz", "parquet")
 KIND = "export"
-MEMBER = "proxyset"
-"""Of an .npz and of a parquet file's metadata: who made it."""
 
 
 def claim_export(path: Path, form: str, *, force: bool = False) -> Claim:
@@ -82,8 +83,10 @@ def _files_below(folder: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(root, name), folder)
 
 
-def export(proxy: ProxySet, path: Path, form: str, *, force: bool = False) -> float:
+def export(proxy: ProxySet, path: Path, form: str, *, stored: bool = False, force: bool = False) -> float:
     """Write the set to `path`: a folder of PNGs under train/CLASS/, an .npz, or a folder with train.parquet.
+
+    Of a formation every tile is written at full size, as networks train on it.
 
     Pixels are 8-bit, as those tools expect. The .npz also holds the exact float images as `normalised`. Soft targets go
     into the array `targets`, the column `target`, or the table targets.csv; `load` reads all three.
@@ -91,6 +94,8 @@ def export(proxy: ProxySet, path: Path, form: str, *, force: bool = False) -> fl
     What was there stays until the new export is complete.
 
     Args:
+        stored: write the images of a formation as they are stored, with soft targets for each of their tiles: pictures
+            to look at, which `load` refuses. The marker, the array or the metadata `formation` says how many tiles.
         force: replace an earlier export.
 
     Returns:
@@ -101,6 +106,7 @@ def export(proxy: ProxySet, path: Path, form: str, *, force: bool = False) -> fl
         RunError: the disk is full.
     """
     write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet}[form]
+    proxy = proxy if stored else replace(proxy, data=proxy.data.unfold())
     pixels = to_pixels(proxy.data.images, proxy.spec)
     with claim_export(path, form, force=force) as claim:
         if form == "npz":
@@ -119,7 +125,8 @@ def _png(pixels: Tensor) -> bytes:
 def _fill(folder: Path, write: Writer, proxy: ProxySet, pixels: Tensor) -> None:
     """An export into an empty folder, with the marker that lists its files."""
     write(proxy, pixels, folder)
-    write_marker(folder, KIND, files=sorted(_files_below(folder)))
+    tiles = {FORMATION: proxy.data.formation} if proxy.data.formation > 1 else {}
+    write_marker(folder, KIND, files=sorted(_files_below(folder)), **tiles)
 
 
 def _to_folder(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
@@ -137,7 +144,9 @@ def _to_folder(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
         counts[label] += 1
     if proxy.data.targets is not None:
         folders = names if ordered else [f"{label:0{width}d}-{name}" for label, name in enumerate(names)]
-        write_atomic(path / TABLE, _table(files, folders, proxy.data.targets))
+        tiles = proxy.data.formation**2
+        files = [file for file in files for _ in range(tiles)]
+        write_atomic(path / TABLE, _table(files, folders, proxy.data.targets.flatten(0, -2)))
 
 
 def _table(files: list[str], classes: list[str], targets: Tensor) -> bytes:
@@ -155,6 +164,8 @@ def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     more: dict[str, Any] = {MEMBER: np.array(json.dumps({"made_by": "proxyset", "version": __version__}))}
     if proxy.data.targets is not None:
         more[ARRAY] = proxy.data.targets.numpy()
+    if proxy.data.formation > 1:
+        more[FORMATION] = np.array(proxy.data.formation)
     np.savez_compressed(
         buffer,
         x_train=pixels.permute(0, 2, 3, 1).numpy(),
@@ -180,9 +191,14 @@ def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = {"image": pa.array(images, image_type), "label": pa.array(proxy.data.labels.tolist(), pa.int64())}
     if proxy.data.targets is not None:
-        columns[COLUMN] = pa.array(proxy.data.targets.tolist(), pa.list_(pa.float32()))
+        kind: Any = pa.list_(pa.float32())
         features[COLUMN] = {"_type": "Sequence", "feature": {"_type": "Value", "dtype": "float32"}}
+        if proxy.data.formation > 1:  # a list for every tile
+            kind, features[COLUMN] = pa.list_(kind), {"_type": "Sequence", "feature": features[COLUMN]}
+        columns[COLUMN] = pa.array(proxy.data.targets.tolist(), kind)
     facts = {"huggingface": json.dumps({"info": {"features": features}}), MEMBER: __version__}
+    if proxy.data.formation > 1:
+        facts[f"{MEMBER}.{FORMATION}"] = str(proxy.data.formation)
     table = pa.table(columns)
     table = table.replace_schema_metadata(facts)
     buffer = io.BytesIO()

@@ -19,6 +19,7 @@ from proxyset.names import clean_name
 from proxyset.parsing import parse_json
 from proxyset.settings import KeepAs
 from proxyset.tensors import SEAL, read_tensors, write_bytes
+from proxyset.train.protocols import same_protocol
 
 FORMAT = 3  # 1: without soft targets; 2: as float32, without a formation
 KEY = "proxyset"  # of the header
@@ -98,11 +99,12 @@ class ProxySet:
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
         """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
 
-        def protocol(score: dict[str, Any]) -> tuple[Any, ...]:
-            return score["net"], score["seed"], score["protocol"]
+        def alike(one: dict[str, Any], two: dict[str, Any]) -> bool:
+            same = one["net"] == two["net"] and one["seed"] == two["seed"]
+            return same and same_protocol(one["protocol"], two["protocol"])
 
-        new = [protocol(score) for score in scores]
-        kept = [score for score in self.provenance.get("scores", []) if protocol(score) not in new]
+        before = self.provenance.get("scores", [])
+        kept = [score for score in before if not any(alike(score, new) for new in scores)]
         return replace(self, provenance=self.provenance | {"scores": kept + scores})
 
     @property
@@ -118,9 +120,10 @@ class ProxySet:
         return f"ProxySet({clean_name(self.spec.name)}: {made}{soft}, {len(self.data)} images {shape}{tiles})"
 
     def _repr_html_(self) -> str:
-        """Its description and its images, for notebooks."""
+        """Its description, its size, and its images as they are stored, for notebooks."""
         pixels = to_pixels(self.data.images, self.spec)
-        return as_html(repr(self), tile(pixels, self.spec.classes, across=self.ipc < self.spec.classes <= 20))
+        words = f"{self!r}: {self.data.trained_on} training images, {self.nbytes:,} bytes"
+        return as_html(words, tile(pixels, self.spec.classes, across=self.ipc < self.spec.classes <= 20))
 
     def _format(self) -> int:
         """The oldest format that holds it, so that older versions read what they can."""

@@ -70,7 +70,11 @@ def _seconds_of_an_iteration(method: LearnedMethod, wanted: ProxySpec, context: 
     first = _timed(synthesis, 0, context) if period > 1 else 0.0
     others: list[float] = []
     began = time.monotonic()
-    while time.monotonic() - began < patience or (len(others) < TIMED and time.monotonic() - began < 10 * patience):
+    while (
+        not others
+        or time.monotonic() - began < patience
+        or (len(others) < TIMED and time.monotonic() - began < 10 * patience)
+    ):
         others.append(_timed(synthesis, 1 if period > 1 else 0, context))
     usual = sum(others) / len(others)
     return each * (usual + max(0.0, first - usual) / period if period > 1 else usual)

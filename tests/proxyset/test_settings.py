@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from proxyset.errors import InputError
-from proxyset.settings import Compute, Settings, short
+from proxyset.settings import Compute, Duration, Settings, short
 
 
 class Example(Settings):
@@ -86,3 +86,21 @@ def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
             raise RuntimeError
 
     assert "Odd" in short(Odd())
+
+
+class Timed(Settings):
+    time: Duration = Field(1.0, description="")
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("90s", 90), ("20min", 1200), ("1h30min", 5400), ("1.5h", 5400), ("2 h 10 min", 7800), ("1H", 3600), (12.5, 12.5)],
+)
+def test_durations_are_read_as_people_write_them(words: Any, seconds: float) -> None:
+    assert Timed(time=words).time == seconds
+
+
+@pytest.mark.parametrize("words", ["20", "20 m", "min", "", "-5min", "0s", "1h later", "20minutes", "99999999h", True])
+def test_what_is_no_duration_is_refused_in_one_line(words: Any) -> None:
+    with pytest.raises(InputError, match="time"):
+        Timed(time=words)

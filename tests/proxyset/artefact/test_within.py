@@ -1,0 +1,145 @@
+"""A time becomes a number of iterations once; whoever goes on takes the same number."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxyset.artefact import within
+from proxyset.artefact.build import ProxySpec, build_claimed, build_file
+from proxyset.artefact.clock import Clock
+from proxyset.artefact.outputs import checkpoint_path
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.within import earlier_choice, fit_within
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from proxyset.methods.coreset import Random
+from proxyset.methods.dm import DM
+from proxyset.methods.dsa import DSA
+
+FAST: dict[str, Any] = {"net": "convnet-w4-d1", "batch_real": 4}
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(device="cpu", compile="off")
+
+
+def timing(monkeypatch: pytest.MonkeyPatch, first: float, others: float) -> list[int]:
+    """Steps take so long, without taking any time; returns the list of those that are asked for."""
+    asked: list[int] = []
+
+    def timed(synthesis: Any, number: int, context: Any) -> float:
+        asked.append(number)
+        return first if number == 0 else others
+
+    monkeypatch.setattr(within, "_timed", timed)
+    monkeypatch.setattr(within, "SHARE", 0.0)
+    monkeypatch.setattr(within, "TIMED", 1)
+    return asked
+
+
+def test_iterations_fill_the_time_that_is_left(
+    tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing(monkeypatch, 2.0, 2.0)
+    fitted, _ = fit_within(ProxySpec(tiny, DM(**FAST), 1), 1000, session)
+    clock = fitted.clock
+    assert clock is not None
+    assert clock.each == 2.0
+    assert clock.iterations == fitted.method.iterations == int(0.97 * (1000 - clock.spent) / 2)  # type: ignore[attr-defined]
+    assert 470 <= clock.iterations <= 485
+    assert fitted.identity(fitted.engine(session))["within"]["seconds"] == 1000
+
+
+def test_a_first_step_that_takes_longer_counts_once_a_round(
+    tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing(monkeypatch, 11.0, 1.0)
+    searches = DM(real_batches="k-means", refresh=10, **FAST)
+    fitted, _ = fit_within(ProxySpec(tiny, searches, 1), 1000, session)
+    assert fitted.clock is not None
+    assert fitted.clock.each == pytest.approx(2.0)
+    inner = DSA(net="convnet-w4-d1", inner_steps=10, net_epochs=1)
+    fitted, _ = fit_within(ProxySpec(tiny, inner, 1), 1000, session)
+    assert fitted.clock is not None
+    assert fitted.clock.each == pytest.approx(20.0)  # nine steps of 1 s and one of 11 s
+
+
+def test_real_steps_are_timed(tiny: Dataset, session: Session) -> None:
+    fitted, _ = fit_within(ProxySpec(tiny, DM(**FAST), 1), 3.0, session)
+    assert fitted.clock is not None
+    assert 0 < fitted.clock.each < 1
+    assert fitted.clock.iterations > 2
+
+
+def test_compiling_is_chosen_by_the_time_unless_it_is_said(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing(monkeypatch, 1.0, 1.0)
+    monkeypatch.setattr(Session, "_has_compiler", lambda self: True)
+    for seconds, given, compiled in ((60, "auto", False), (600, "auto", True), (600, "off", False)):
+        session = Session(device="cpu", compile=given)
+        fitted, chosen = fit_within(ProxySpec(tiny, DM(**FAST), 1), seconds, session)
+        assert fitted.engine(chosen).compiled == compiled
+        assert fitted.clock is not None
+        assert fitted.clock.compiled == compiled
+
+
+def test_what_cannot_be_timed_is_refused(tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="random"):
+        fit_within(ProxySpec(tiny, Random(), 1), 60, session)
+    timing(monkeypatch, 100.0, 100.0)
+    with pytest.raises(InputError, match="too short"):
+        fit_within(ProxySpec(tiny, DM(**FAST), 1), 60, session)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_who_goes_on_takes_the_same_choice_and_gets_the_same_bits(
+    stop: int, tiny: Dataset, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before the first state was written, after the first step, and later."""
+    wanted, path = ProxySpec(tiny, DM(**FAST), 1), tmp_path / "set.safetensors"
+    clock = Clock(60.0, 5, 0.1, 1.0, compiled=False)
+    fitted = replace(wanted, method=DM(iterations=5, **FAST), clock=clock)
+    whole = build_file(fitted, tmp_path / "whole.safetensors", session=session, progress=False)
+
+    def interrupt(done: float, total: int, loss: float | None = None) -> None:
+        if done >= stop:
+            raise KeyboardInterrupt
+
+    if stop:
+        with pytest.raises(KeyboardInterrupt):
+            build_claimed(fitted, path, session=session, progress=interrupt)
+    else:
+        monkeypatch.setattr(DM, "start", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_claimed(fitted, path, session=session, progress=False)
+        monkeypatch.undo()
+    assert checkpoint_path(path).exists()
+    again = earlier_choice(wanted, 60.0, path, session)
+    assert again is not None
+    assert again[0].clock == clock
+    assert build_file(again[0], path, session=again[1], progress=False).data.sha256() == whole.data.sha256()
+    finished = earlier_choice(wanted, 60.0, path, session)  # now the set says it
+    assert finished is not None
+    assert finished[0].method.resolved(wanted.problem) == fitted.method.resolved(wanted.problem)
+    assert ProxySet.load(path).provenance["within"] == clock.facts()
+
+
+def test_another_time_is_another_choice(tiny: Dataset, session: Session, tmp_path: Path) -> None:
+    wanted, path = ProxySpec(tiny, DM(**FAST), 1), tmp_path / "set.safetensors"
+    assert earlier_choice(wanted, 60.0, path, session) is None
+    build_file(replace(wanted, method=DM(iterations=2, **FAST)), path, session=session, progress=False)
+    assert earlier_choice(wanted, 60.0, path, session) is None  # without a clock
+    clock = Clock(60.0, 2, 0.1, 1.0, compiled=False)
+    fitted = replace(wanted, method=DM(iterations=2, **FAST), clock=clock)
+    build_file(fitted, path, session=session, progress=False, force=True)
+    assert earlier_choice(wanted, 90.0, path, session) is None
+    assert earlier_choice(wanted, 60.0, path, session) is not None
+
+
+@pytest.mark.parametrize("facts", [None, 3, {}, {"seconds": 60}, {**Clock(60, 1, 1, 1, True).facts(), "iterations": 0}])
+def test_what_is_no_clock_reads_as_none(facts: Any) -> None:
+    assert Clock.read(facts) is None
+    assert Clock.read(Clock(60, 1, 1.0, 1.0, True).facts()) == Clock(60, 1, 1.0, 1.0, True)
