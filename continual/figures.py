@@ -85,7 +85,9 @@ def save_matrix(result: StreamResult, path: Path) -> None:
 
 
 def save_memory(memory: Memory, path: Path) -> None:
-    """The images in memory: a row per class; where tasks share classes, one block of columns per task."""
+    """The images in memory as they are stored: a row per class; where tasks share classes, one block of columns per
+    task.
+    """
     from matplotlib.figure import Figure
 
     stream = memory.stream
@@ -105,7 +107,9 @@ def save_memory(memory: Memory, path: Path) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     provider = memory.provider.name if memory.provider is not None else "none"
+    formation = memory.kept[0].formation
     soft = " · soft targets" if memory.report()["soft_targets"] else ""
+    soft += f" · {formation}×{formation} tiles" if formation > 1 else ""
     tasks = "" if stream.grows else f", columns: {', '.join(task.name for task in stream.tasks)}"
     axes.set_title(
         plain(f"memory after the last task · {provider}{soft}{tasks}", LONGEST_TITLE), loc="left", fontsize=9

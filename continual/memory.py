@@ -1,4 +1,7 @@
-"""What is remembered of earlier tasks: a budget of images."""
+"""What is remembered of earlier tasks: a budget of stored images.
+
+Those of a formation hold f×f tiles. They are kept as they are stored, and rehearsed as f² images of full size each.
+"""
 
 from typing import Any
 
@@ -8,10 +11,12 @@ from torch import nn
 from continual.providers import Provider, first_of_each_class
 from continual.settings import Budget
 from continual.stream import Stream, Task
+from proxyset.artefact.storage import stored_bytes
 from proxyset.checkpoint import State
 from proxyset.data.images import ImageSet, join
 from proxyset.data.spec import normalise
 from proxyset.errors import InputError
+from proxyset.settings import KeepAs
 
 PARTS = ("images", "labels", "targets")
 
@@ -35,12 +40,16 @@ class Memory:
         return self.budget.quota(self.stream.slots(stage))
 
     def size(self, stage: int) -> int:
-        """Images kept after `stage` (before the first: 0)."""
+        """Images stored after `stage` (before the first: 0)."""
         if self.provider is None or stage < 0:
             return 0
         if not self.provider.bounded:
             return sum(len(task.data.train) for task in self.stream.tasks[: stage + 1])
         return self.stream.slots(stage) * self.quota(stage)
+
+    def trained_on(self, stage: int) -> int:
+        """Images that a network rehearses after `stage`: every tile is one."""
+        return self.size(stage) * (self.provider.formation(self.stream.tasks[0]) ** 2 if self.provider else 1)
 
     def check(self) -> None:
         """Raise `InputError` for what would fail later, before any time is spent."""
@@ -102,14 +111,23 @@ class Memory:
         return self.provider.settings(self.stream.tasks[0], self.quota(0)) if self.provider else {}
 
     def report(self) -> dict[str, Any]:
-        """Images, bytes (a pixel takes one, a synthetic value or a target four), seconds spent on making them."""
-        soft = [data.targets for data in self.kept if data.targets is not None]
+        """Stored images, images that are trained on, bytes, seconds spent on making them.
+
+        A pixel takes a byte; a learned value, or a target, as many as in the file that it is from: four in one that is
+        made here.
+        """
         return {
             "images": sum(len(data) for data in self.kept),
-            "bytes": sum(data.images.nbytes for data in self.kept) + sum(targets.nbytes for targets in soft),
-            "soft_targets": bool(soft),
+            "training_images": sum(data.trained_on for data in self.kept),
+            "bytes": sum(stored_bytes(data, self._keep_as(place)) for place, data in enumerate(self.kept)),
+            "soft_targets": any(data.targets is not None for data in self.kept),
             "seconds": round(self.seconds, 3),
         }
+
+    def _keep_as(self, place: int) -> KeepAs:
+        if self.provider is None or self.kept[place].images.dtype == torch.uint8:
+            return "float32"  # pixels stay what they are
+        return self.provider.keep_as(self.stream.tasks[place])
 
     def state(self) -> State:
         """Everything that later stages depend on; images that the stream has anyway are left out."""
@@ -117,6 +135,7 @@ class Memory:
         if self.provider is None or not self.provider.bounded:
             return seconds
         kept = {f"kept.{i}.{part}": getattr(data, part) for i, data in enumerate(self.kept) for part in PARTS}
+        kept |= {f"kept.{i}.formation": _formation(data) for i, data in enumerate(self.kept)}
         return {name: tensor for name, tensor in kept.items() if tensor is not None} | seconds
 
     def set_state(self, saved: State, stages: int) -> None:
@@ -143,10 +162,20 @@ class Memory:
             raise ValueError(f"memory {place + 1} has other labels")
         if images.shape != (len(labels), spec.channels, spec.size, spec.size):
             raise ValueError(f"memory {place + 1} has images of the shape {tuple(images.shape)}")
-        return ImageSet(images, labels, saved.get(f"kept.{place}.targets"))
+        formation = int(saved.get(f"kept.{place}.formation", torch.tensor(1)).item())
+        if self.provider is None or formation != self.provider.formation(self.stream.tasks[place]):
+            raise ValueError(f"memory {place + 1} has the formation {formation}")
+        return ImageSet(images, labels, saved.get(f"kept.{place}.targets"), formation)
+
+
+def _formation(data: ImageSet) -> torch.Tensor | None:
+    """As a state has it, which leaves out that there are no tiles."""
+    return torch.tensor(data.formation) if data.formation > 1 else None
 
 
 def rehearsed(task: Task, data: ImageSet, classes: int) -> ImageSet:
-    """Images of a task as they are trained on: normalised by the task's own mean and std, labelled in the stream."""
+    """Images of a task as they are trained on: tiles at full size, normalised by the task's own mean and std, labelled
+    in the stream.
+    """
     labelled = task.labelled(data.unfold(), classes)
     return ImageSet(normalise(labelled.images, task.data.spec), labelled.labels, labelled.targets)

@@ -23,7 +23,9 @@ from proxyset.errors import InputError
 from proxyset.files import check_writable
 from proxyset.methods.base import Method
 from proxyset.methods.coreset import FeatureCoreset
+from proxyset.methods.ranking import pick
 from proxyset.progress import Progress
+from proxyset.settings import KeepAs
 
 
 class Provider(ABC):
@@ -48,9 +50,17 @@ class Provider(ABC):
         """
         return 0.0
 
+    def formation(self, task: Task) -> int:
+        """f: each image that `supply` gives holds f×f tiles, on each of which a network trains at full size."""
+        return 1
+
+    def keep_as(self, task: Task) -> KeepAs:
+        """How a file keeps the images that are no pixels."""
+        return "float32"
+
     @abstractmethod
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
-        """`ipc` images per class of the task, ordered by class and rank, and the seconds it took to make them.
+        """`ipc` stored images per class of the task, ordered by class and rank, and the seconds it took to make them.
 
         They have the task's own labels and, where their maker gives them, soft targets over the task's own classes.
 
@@ -83,7 +93,8 @@ class MethodProvider(Provider):
     def settings(self, task: Task, ipc: int) -> dict[str, Any]:
         ranker = self._learner_method()
         if ranker is not None:
-            return {"features": "of the network being learned", "l2_normalise": ranker.l2_normalise}
+            tiles = {"formation": ranker.formation} if ranker.formation > 1 else {}
+            return {"features": "of the network being learned", "l2_normalise": ranker.l2_normalise, **tiles}
         return self.method.resolved(self._spec(task, ipc).problem)
 
     def check(self, task: Task, ipc: int) -> None:
@@ -102,21 +113,22 @@ class MethodProvider(Provider):
         engine.check_memory(estimate)
         return estimate.seconds
 
+    def formation(self, task: Task) -> int:
+        return self.method.tiles_across()
+
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         wanted, ranker = self._spec(task, ipc), self._learner_method()
         if net is not None and ranker is not None:
             started = time.monotonic()
-            ranked = ranker.rank_by(net, wanted.problem, self.session.device)
-            return task.data.train[torch.cat([index[:ipc] for index in ranked])], time.monotonic() - started
+            data = pick(wanted.problem, ranker.rank_by(net, wanted.problem, self.session.device), ranker.formation)
+            return _as_pixels(data, task), time.monotonic() - started
         path = self._path(wanted, task)
         options: Any = {"session": self.session, "progress": self.show(path.stem)}
         if path.exists() and not self._is_stored(wanted, task):  # stored with other facts
             proxy = build_file(wanted, path, force=True, **options)
         else:
             proxy = load_or_build(wanted, path, **options)
-        data = proxy.data
-        if self.method.picks_real:  # a byte per value, as the real images take
-            data = replace(data, images=to_pixels(data.images, task.data.spec))
+        data = _as_pixels(proxy.data, task) if self.method.picks_real else proxy.data
         return data, proxy.provenance["seconds"]
 
     def _spec(self, task: Task, ipc: int) -> ProxySpec:
@@ -172,6 +184,18 @@ class FileProvider(Provider):
         proxy = self._proxy(task)
         if proxy.ipc < ipc:
             raise InputError(f"the proxy set of {task.name} has {proxy.ipc} images per class: give `ipc={proxy.ipc}`")
+        first = self.stream.tasks[0]
+        if self.formation(task) != self.formation(first):  # as many bytes, but not as many images to train on
+            raise InputError(
+                f"the proxy set of {task.name} has formation {self.formation(task)}, that of {first.name} "
+                f"{self.formation(first)}: give sets of one formation, so that every class has as many training images"
+            )
+
+    def formation(self, task: Task) -> int:
+        return self._proxy(task).data.formation
+
+    def keep_as(self, task: Task) -> KeepAs:
+        return self._proxy(task).keep_as
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         proxy = self._proxy(task)
@@ -208,6 +232,11 @@ class AllData(Provider):
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         return task.data.train, 0.0
+
+
+def _as_pixels(data: ImageSet, task: Task) -> ImageSet:
+    """Real images in a byte per value, as they take in a dataset."""
+    return replace(data, images=to_pixels(data.images, task.data.spec))
 
 
 def first_of_each_class(data: ImageSet, classes: int, count: int) -> ImageSet:

@@ -110,9 +110,15 @@ def _measures(results: Sequence[StreamResult]) -> Table:
         cells += [_spread(row[name]) for name in ("average_incremental", "forgetting", "backward_transfer")]
         kept = row["memory_kept"][0]
         made = float(np.mean([memory["seconds"] for memory in row["memory_kept"]]))
-        cells += [str(kept["images"]), f"{kept['bytes'] / 1024:.1f}", duration(made)]
+        cells += [_images(kept), f"{kept['bytes'] / 1024:.1f}", duration(made)]
         table.add_row(_name(row), *cells, duration(float(np.mean(row["seconds"]))))
     return table
+
+
+def _images(kept: dict[str, Any]) -> str:
+    """How many are stored, and how many are trained on where that is another number; older results do not say it."""
+    trained_on = kept.get("training_images") or kept["images"]
+    return str(kept["images"]) if trained_on == kept["images"] else f"{kept['images']} ({trained_on} trained on)"
 
 
 def _matrix(result: StreamResult) -> Table:

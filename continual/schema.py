@@ -45,6 +45,7 @@ class StoredLearning(OpenSchema):
 
 class StoredMemory(OpenSchema):
     images: Count
+    training_images: Count | None = None
     bytes: Count
     soft_targets: bool = False
     seconds: Seconds

@@ -42,6 +42,7 @@ class Facts(Schema):
     model_config = ConfigDict(extra="allow")
 
     images: Count
+    tiles: Annotated[int, Field(ge=1)] = 1
     seconds: Seconds
     kind: str | None = None
     free: bool | None = None  # runs of version 0.1 do not say it

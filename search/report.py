@@ -61,6 +61,7 @@ def summarise_run(record: Record, scores: MeanScores) -> dict[str, Any]:
         trials = table[table["source"] == name]
         facts = {
             "images": source["images"],
+            "training_images": source["images"] * source.get("tiles", 1),
             "free": name in free,
             "build_seconds": source["seconds"],
             "trial_seconds": float(trials["seconds"].sum()),

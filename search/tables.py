@@ -102,11 +102,17 @@ def choice_table(summary: dict[str, Any]) -> Table:
             _percent(truth.get("accuracy") if name == TRUTH else facts.get("chosen")),
             "" if name == TRUTH else _with_interval(facts, "regret", _percent),
             _number(facts.get("precision_top20")),
-            f"{facts['images']:,}",
+            _images(facts),
             duration(facts["build_seconds"]),
             f"{duration(facts['trial_seconds'])} ({facts['trials']}{failed})",
         )
     return table
+
+
+def _images(facts: dict[str, Any]) -> str:
+    """How many are kept, and how many are trained on where that is another number."""
+    kept, trained_on = facts["images"], facts["training_images"]
+    return f"{kept:,}" if trained_on == kept else f"{kept:,} ({trained_on:,} trained on)"
 
 
 def _columns(table: Table, first: str, *others: str) -> None:

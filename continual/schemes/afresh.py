@@ -23,7 +23,7 @@ class Afresh(Scheme):
         self.trainer.train(self.net, data, Phase(stage, self.phase, self.recipe()))
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
-        return [(self.recipe(), self.memory.size(stage))]
+        return [(self.recipe(), self.memory.trained_on(stage))]
 
     def rebuild(self, stages: int) -> Classifier:
         return self.trainer.fresh(stages - 1)

@@ -19,7 +19,11 @@ from proxyset.train.recipe import Recipe
 
 
 class Eeil(Scheme):
-    """Stage 1: the new task and the memory. Stage 2: balanced fine-tuning on the memory. Both may distil."""
+    """Stage 1: the new task and the memory. Stage 2: balanced fine-tuning on the memory. Both may distil.
+
+    Balance counts the images that the network sees. The memory stores as many of every class, all of one formation, so
+    that every class has as many tiles too.
+    """
 
     distils = True
 
@@ -55,9 +59,9 @@ class Eeil(Scheme):
             self.trainer.train(self.net, data, phase)
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
-        new = kept = self.memory.size(stage)
+        new = kept = self.memory.trained_on(stage)
         if self.learning.current_data == "full":
-            new = len(self.stream.tasks[stage].data.train) + self.memory.size(stage - 1)
+            new = len(self.stream.tasks[stage].data.train) + self.memory.trained_on(stage - 1)
         tuning = [(self.learning.balanced_recipe(), kept)] if self._fine_tunes(stage) and kept else []
         return [(self.learning.stage_recipe(), new), *tuning]
 
@@ -94,7 +98,8 @@ class Eeil(Scheme):
 
 
 def half_and_half(new: int, old: int, batch_size: int) -> Order:
-    """Minibatches of equally many new images (positions 0 to new − 1) and old ones (the `old` after them).
+    """Minibatches of equally many new images (positions 0 to new − 1) and old ones (the `old` after them), tiles
+    counted one by one.
 
     Every new image comes once in an epoch; the old ones come round as often as it takes.
     """

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from proxyset.compute.session import Session
     from proxyset.methods.base import Method
     from proxyset.report.scores import Contest
+    from proxyset.train.recipe import Recipe
 
 FEW_NETS, FEW_EPOCHS, FEW_ITERATIONS = 5, 300, 200
 NARROW = "convnet-w32"
@@ -26,15 +27,15 @@ def where(session: Session) -> str:
     return f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
 
 
-def announce_scores(sizes: Sequence[tuple[int, int]], baselines: Sequence[str], contest: Contest) -> None:
-    """What is scored: how many sets and baselines, with which networks."""
+def announce_scores(sizes: Sequence[tuple[int, Recipe]], baselines: Sequence[str], contest: Contest) -> None:
+    """What is scored: how many sets and baselines, with which networks, how they are trained."""
     sets = f"{len(sizes)} training set{'s' * (len(sizes) > 1)}"
     beside = f" ({', '.join(baselines)} among them)" if baselines else ""
-    epochs = sorted({epochs for _, epochs in sizes})
+    epochs = sorted({recipe.epochs for _, recipe in sizes})
     say(
         f"{contest.dataset.spec.name}: {sets}{beside} × {contest.protocol.nets} networks of "
         f"{', '.join(contest.nets)} for {' and '.join(map(str, epochs))} epochs, "
-        f"tested on {len(contest.dataset.test)} images"
+        f"protocol {contest.protocol.protocol}, tested on {len(contest.dataset.test)} images"
     )
 
 

@@ -22,6 +22,7 @@ from proxyset.cli.within import choose, recall
 from proxyset.errors import InputError
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.settings import Compute, Duration, KeepAs, Settings
+from proxyset.train.protocols import PAPER, Evaluation, ProtocolName
 from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class Built(Output):
         "float32",
         description="how the file keeps values: in 4, 2 or 1 bytes each; the set that is scored is rounded so",
     )
-    nets: int = Field(
-        0, ge=0, le=10_000, description="score each finished set with this many fresh networks (paper's protocol)"
+    nets: int = Field(0, ge=0, le=10_000, description="score each finished set with this many fresh networks")
+    protocol: ProtocolName = Field(
+        PAPER, description="how these are trained; `proxyset eval` has more choices, and says what they are"
     )
     resume: bool = Field(False, description="go on where an interrupted run stopped; finished sets are kept")
     checkpoint_every: int = Field(
@@ -212,6 +214,7 @@ def _estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> 
     Raises:
         InputError: it needs more memory than the limit.
     """
+    from proxyset.compute.memory import peak_memory
     from proxyset.methods.teacher import teacher_seconds
     from proxyset.progress import duration, size
 
@@ -231,7 +234,8 @@ def _estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> 
         scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
     uncompiled = duration(estimate.uncompiled * share + teacher)
     without = f" ({uncompiled} without compiling)" if estimate.uncompiled else ""
-    line = f"estimated: {duration(seconds)}{without}{scope}, {size(estimate.memory)} of memory"
+    memory = max(estimate.memory, peak_memory(engine.device) if teacher else 0)
+    line = f"estimated: {duration(seconds)}{without}{scope}, {size(memory)} of memory"
     shorter = advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc))
     return [line, *filter(None, [shorter])]
 
@@ -281,11 +285,11 @@ def _draw(proxy: ProxySet, path: Path) -> None:
 
 def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:
     from proxyset.report.scores import Contest
-    from proxyset.train.protocols import Evaluation
 
     proxies = {str(path): load_set(path) for path in paths}
     nets = (net_of(proxies[str(paths[0])]),)
-    contest = Contest(dataset, Evaluation(nets=command.output.nets), nets, command.how.seed)
+    protocol = Evaluation(nets=command.output.nets, protocol=command.output.protocol)
+    contest = Contest(dataset, protocol, nets, command.how.seed)
     check_contest(proxies, (), contest, session)
     announce(proxies, (), contest, session)
     score(proxies, (), contest, session, command.output.as_json)

@@ -19,6 +19,9 @@ class Exported(Output):
     """What is written."""
 
     format: Literal["folder", "npz", "parquet"] = Field("folder", description="PNGs by class, arrays, or a table")
+    stored: bool = Field(
+        False, description="of a formation, the images as they are stored: pictures of tiles, no dataset"
+    )
     out: Path | None = Field(None, description="where it goes (default: beside FILE, named like it)")
 
 
@@ -41,7 +44,13 @@ def export_command(argv: list[str]) -> None:
     form = command.output.format
     proxy = load_set(command.file)
     out = command.output.out or command.file.with_name(command.file.stem + SUFFIX[form])
-    clipped = export(proxy, out, form, force=command.output.force)
-    say(f"{out}: {len(proxy.data)} images; {clipped:.1%} of the values lay outside 0..255 and were clipped")
+    stored, formation = command.output.stored, proxy.data.formation
+    clipped = export(proxy, out, form, stored=stored, force=command.output.force)
+    images = len(proxy.data) if stored else proxy.data.trained_on
+    what = f"{images} images"
+    if formation > 1:
+        tiles = f"{len(proxy.data)} stored images of {formation}×{formation} tiles"
+        what = tiles if stored else f"{images} training images, the tiles of {len(proxy.data)} stored ones"
+    say(f"{out}: {what}; {clipped:.1%} of the values lay outside 0..255 and were clipped")
     if command.output.as_json:
-        print(json.dumps({"out": str(out), "images": len(proxy.data), "clipped": clipped}))
+        print(json.dumps({"out": str(out), "images": images, "stored": len(proxy.data), "clipped": clipped}))

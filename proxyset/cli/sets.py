@@ -99,7 +99,7 @@ def check_contest(
     for net in contest.nets:
         check_net(net, **spec.shape)
         say_if_shallow(session.say_once, net, spec)
-    check_baselines(baselines, contest.dataset, [proxy.ipc for proxy in proxies.values()])
+    check_baselines(baselines, contest.dataset, list(proxies.values()))
     operations(contest.protocol.augment, spec.flip)
 
 

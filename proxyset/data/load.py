@@ -20,9 +20,11 @@ from proxyset.data.npz import read_npz
 from proxyset.data.parquet import parquet_files, read_parquet
 from proxyset.data.spec import Dataset, DatasetSpec, measure
 from proxyset.data.split import Reading, Split
+from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.data.vision import NAMES as VISION_NAMES
 from proxyset.data.vision import NO_FLIP, NORMALISATION, read_vision
 from proxyset.errors import InputError, nearest
+from proxyset.folders import read_marker
 from proxyset.progress import Progress
 from proxyset.seeds import make_generator
 
@@ -145,6 +147,7 @@ def _read(origin: Origin, data_root: Path, form: Decoding) -> Split:
         return Split(*read_vision(origin.label, data_root))
     path: Path = origin.place
     if path.is_dir():
+        refuse_tiles(read_marker(path).get(FORMATION), str(path))
         return read_parquet(path, form) if parquet_files(path) else read_folder(path, form)
     if path.suffix not in (".npz", ".parquet") or not path.is_file():  # a pipe would keep its reader waiting
         raise InputError(f"{str(path)!r} is neither a folder, an .npz nor a .parquet file")

@@ -9,10 +9,12 @@ from torch import Tensor
 from proxyset.data.archive import array_names, read_arrays
 from proxyset.data.images import ImageSet
 from proxyset.data.split import Split, numbered
+from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.errors import InputError
 
 TARGETS = "targets"  # soft targets of the training images, N×classes
 NAMES = "class_names"
+EXPORT = "proxyset"  # in our own export; says which version made it
 PART = 4096  # images that are converted at once
 _KEYS = (  # (images, labels) of the training and of the test split: Keras and our own export, MedMNIST, unsplit
     ("x_train", "y_train", "x_test", "y_test"),
@@ -28,6 +30,7 @@ def read_npz(path: Path) -> Split:
         InputError: unreadable, or no arrays that fit.
     """
     present = array_names(path)
+    refuse_tiles(FORMATION if {FORMATION, EXPORT} <= present else None, str(path))
     layout = next((keys for keys in _KEYS if {*keys[:2]} <= present), None)
     if layout is None:
         raise InputError(

@@ -15,8 +15,9 @@ from proxyset.data.decode import decode
 from proxyset.data.form import Decoding
 from proxyset.data.images import ImageSet
 from proxyset.data.layout import TEST, TRAIN, VALIDATION
-from proxyset.data.npz import as_targets
+from proxyset.data.npz import EXPORT, as_targets
 from proxyset.data.split import Reading, Split, numbered
+from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.errors import InputError, one_line
 from proxyset.parsing import parse_json
 
@@ -114,6 +115,7 @@ def _open(path: Path) -> _Table:
 
     with _readable(path):
         file = pq.ParquetFile(path)
+        refuse_tiles((file.schema_arrow.metadata or {}).get(f"{EXPORT}.{FORMATION}".encode()), str(path))
         image, label = _image_and_label(file.schema_arrow, path)
         # Of the row groups as a whole: asking for a damaged column of one ends the process, no exception.
         expanded = sum(

@@ -73,7 +73,7 @@ class KernelRidge:
 
     def lr(self, number: int) -> float:
         """The learning rate of images and targets at a step."""
-        return self.method.lr_img * 0.5 * (1 + math.cos(math.pi * number / self.method.iterations))
+        return self.method.image_lr() * 0.5 * (1 + math.cos(math.pi * number / self.method.iterations))
 
     def match(self, net: nn.Module, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss on a real batch, and its gradients with respect to the stored images and the targets."""
@@ -83,23 +83,15 @@ class KernelRidge:
         shared = augment.draw(self.operations, self.generator)  # ω ~ Ω, one for both
         real = augment.apply(shared, normalise(self.real.images[index].to(self.device), self.spec))
         leaf = self.images.clone().requires_grad_()
-        full, rows = self.supports(leaf, shared)
+        full = augment.apply(shared, unfold(leaf, self.method.formation))
         support = self.features.of(net, full.detach()).requires_grad_()
         targets = self.targets.clone().requires_grad_()
-        prediction = predict(support, targets[rows], self.features.of(net, real), self.method.ridge)
+        prediction = predict(support, targets, self.features.of(net, real), self.method.ridge)
         error = half_squared_error(prediction, centred(one_hot(labels, self.spec.classes)))
         cotangent, gradient = torch.autograd.grad(error - margin(targets), (support, targets))
         through = self.features.backward(net, full.detach(), cotangent)
         (image_gradient,) = torch.autograd.grad(full, leaf, through)  # back through augmentation and formation
         return error.detach(), image_gradient, gradient
-
-    def supports(self, images: Tensor, shared: augment.Transform | None) -> tuple[Tensor, Tensor]:
-        """The images that the regression is on, of those stored, and for each the row of its target."""
-        full = unfold(images, self.method.formation)
-        rows = torch.arange(len(full), device=self.device)
-        if self.method.mirrors(self.problem):
-            full, rows = torch.cat([full, full.flip(3)]), rows.repeat(2)
-        return augment.apply(shared, full), rows
 
     def train_network(self, place: int) -> None:
         """One step of a network on the synthetic set."""

@@ -28,6 +28,7 @@ from proxyset.train.fit import Hooks, batch, fit
 from proxyset.train.recipe import Recipe, Training
 
 UPDATES = 300  # of each student
+MOST, ENOUGH = 3, 10  # students of an epoch, and images per class that they see between them: few images vary much
 
 
 @torch.no_grad()
@@ -56,8 +57,9 @@ def epochs_to_try(longest: int) -> list[int]:
 class Trial:
     """The comparison of the epochs of a teacher's training.
 
-    For each a network of the teacher's kind is trained for 300 updates on random real images with the teacher's
-    answers: as many images as are wanted, stored as the wanted set is. All start alike and see the same images.
+    For each up to three networks of the teacher's kind are trained for 300 updates on random real images with the
+    teacher's answers: as many images as are wanted, stored as the wanted set is. The students of one epoch see other
+    images than each other, and the same as those of another epoch, from which they differ in the answers alone.
 
     Attributes:
         course: the teacher's training.
@@ -77,13 +79,18 @@ class Trial:
         training = Training(augment=self.course.augment)
         return training.recipe(math.ceil(UPDATES / math.ceil(self.images(classes) / training.batch_size)))
 
+    @property
+    def students(self) -> int:
+        """How many every epoch has."""
+        return max(1, min(MOST, round(ENOUGH / (self.ipc * self.formation**2))))
+
     def images(self, classes: int) -> int:
         """How many a student sees in an epoch."""
         return classes * self.ipc * self.formation**2
 
     def passes(self, classes: int) -> int:
-        """How many images pass through one student, counted each time."""
-        return self.images(classes) * self.recipe(classes).epochs
+        """How many images pass through the students of one of the teacher's epochs, counted each time."""
+        return self.students * self.images(classes) * self.recipe(classes).epochs
 
     def wanted(self, problem: Problem) -> Wanted:
         facts = {
@@ -91,59 +98,71 @@ class Trial:
             "ipc": self.ipc,
             "formation": self.formation,
             "epochs": self.epochs,
+            "students": self.students,
             "student": self.recipe(problem.spec.classes).model_dump(),
         }
         form = {"accuracies": (torch.float64, (len(self.epochs),)), "seconds": (torch.float64, ())}
         return Wanted("students", facts, form)
 
     def run(self, trained: Snapshots, problem: Problem, context: Context, unfinished: Path | None) -> State:
-        """`accuracies`: for each epoch that of its student on the held-out images (0..1); `seconds`: what it took."""
-        students = _Students(self, problem, context)
+        """`accuracies`: for each epoch the mean of its students on the held-out images (0..1); `seconds`: of it all."""
+        school = _School(self, problem, context)
         checkpoint = None
         if unfinished is not None:
-            identity = {**self.wanted(problem).facts, **students.engine.facts()}
+            identity = {**self.wanted(problem).facts, **school.engine.facts()}
             checkpoint = Unfinished(unfinished, identity, context.session)
         clock = checkpoint or Checkpoint(Path(), 1, {})
         saved = checkpoint.restore() if checkpoint is not None else None
         accuracies = torch.zeros(0, dtype=torch.float64) if saved is None else saved["accuracies"]
-        progress, total = part_of(context.progress, "students"), len(self.epochs)
-        for number in range(len(accuracies), total):
-            hooks = Hooks(on_epoch=lambda done, n=number: progress(n + done / students.recipe.epochs, total))  # type: ignore[misc]
-            score = students.score(trained.states[self.epochs[number] - 1], hooks)
-            accuracies = torch.cat([accuracies, torch.tensor([score], dtype=torch.float64)])
+        for number in range(len(accuracies), len(self.epochs)):
+            mean = school.score(trained.states[self.epochs[number] - 1], number)
+            accuracies = torch.cat([accuracies, torch.tensor([mean], dtype=torch.float64)])
             if checkpoint is not None:
                 checkpoint.offer({"accuracies": accuracies})
         return {"accuracies": accuracies, "seconds": torch.tensor(clock.elapsed(), dtype=torch.float64)}
 
 
-class _Students:
-    """What the students of one trial share."""
+class _School:
+    """What all students of one trial share."""
 
     def __init__(self, trial: Trial, problem: Problem, context: Context) -> None:
-        self.net, self.spec, self.session = trial.course.net, problem.spec, context.session
+        self.trial, self.session = trial, context.session
+        self.net, self.spec = trial.course.net, problem.spec
         images, self.recipe = trial.images(self.spec.classes), trial.recipe(self.spec.classes)
-        work = training_work(self.session, self.net, self.spec, self.recipe, images, len(trial.epochs))
-        self.engine = self.session.plan(work)
+        count = trial.students * len(trial.epochs)
+        self.engine = self.session.plan(training_work(self.session, self.net, self.spec, self.recipe, images, count))
         self.size = tested_at_once(self.net, self.spec, self.session, self.engine)
         train, self.held_out = hold_out(problem)
-        self.data = _draw(train, problem, trial.formation)
+        self.data = [_draw(train, problem, trial.formation, number) for number in range(trial.students)]
+        self.progress = part_of(context.progress, "students")
 
-    def score(self, state: State, hooks: Hooks) -> float:
-        """The accuracy on the held-out images of a student of the teacher with these weights."""
-        generator = make_generator(SEED, "teacher", "student")
+    def score(self, state: State, number: int) -> float:
+        """The mean accuracy on the held-out images of the students of the teacher with these weights, the number-th."""
+        total, found = len(self.trial.epochs), []
+        for student in range(self.trial.students):
+
+            def show(done: int, student: int = student) -> None:
+                share = (student + done / self.recipe.epochs) / self.trial.students
+                self.progress(number + share, total)
+
+            found.append(self._teach(state, student, Hooks(on_epoch=show)))
+        return sum(found) / len(found)
+
+    def _teach(self, state: State, student: int, hooks: Hooks) -> float:
+        generator = make_generator(SEED, "teacher", "student", student)
         net = build_net(self.net, **self.spec.shape, generator=generator, device=self.session.device)
-        untouched = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        fresh = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         net.load_state_dict(state)
-        data = replace(self.data, targets=answers(net, self.data, self.spec, self.size))
-        net.load_state_dict(untouched)
+        data = replace(self.data[student], targets=answers(net, self.data[student], self.spec, self.size))
+        net.load_state_dict(fresh)
         gradients = self.session.gradients(self.engine, self.net, self.spec.shape)
         fit(net, data, self.spec, self.recipe, generator=generator, gradients=gradients, hooks=hooks)
         return accuracy(net, self.held_out, self.spec, self.size)
 
 
-def _draw(train: ImageSet, problem: Problem, formation: int) -> ImageSet:
+def _draw(train: ImageSet, problem: Problem, formation: int, number: int) -> ImageSet:
     """`ipc`·f² random images of every class, in the formation; where a class has fewer, again from its first."""
-    generator, count = make_generator(SEED, "teacher", "images"), problem.ipc * formation**2
+    generator, count = make_generator(SEED, "teacher", "images", number), problem.ipc * formation**2
     picked = [draw(index, count, generator) for index in train.indices_by_class(problem.spec.classes)]
     index = torch.cat([one[torch.arange(count) % len(one)] for one in picked])
     images = fold(normalise(train.images[index], problem.spec), formation)

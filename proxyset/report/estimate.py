@@ -14,28 +14,28 @@ from proxyset.nets.build import build_net
 from proxyset.report.scores import Contest
 from proxyset.train.evaluate import accuracy, training_work
 from proxyset.train.fit import fit
+from proxyset.train.recipe import Recipe
 
 TESTED = 256  # images of the test split that are timed
 
 
-def estimate_scores(sizes: Sequence[tuple[int, int]], contest: Contest, session: Session) -> Estimate:
+def estimate_scores(sizes: Sequence[tuple[int, Recipe]], contest: Contest, session: Session) -> Estimate:
     """Time and memory of scoring training sets with every network of a contest.
 
     Args:
-        sizes: for each set its number of images, and the epochs for which a network trains on it.
+        sizes: for each set how many images an epoch has, and how a network trains on them.
     """
     eager: dict[tuple[str, Engine], float] = defaultdict(float)
     for net in contest.nets:
         testing = _seconds_to_test(net, contest, session)
         batches: dict[int, float] = {}
-        for images, epochs in sizes:
-            recipe = contest.protocol.recipe(epochs)
+        for images, recipe in sizes:
             count = min(images, recipe.batch_size, len(contest.dataset.train))
             work = training_work(session, net, contest.dataset.spec, recipe, images, contest.protocol.nets)
             engine = session.plan(work)
             if count not in batches:
                 batches[count] = _seconds_of_a_batch(net, engine, count, contest, session)
-            each = batches[count] * images / count * epochs + testing
+            each = batches[count] * images / count * recipe.epochs + testing
             eager[net, engine] += each * contest.protocol.nets
     parts = [engine.estimate(seconds) for (_, engine), seconds in eager.items()]
     return Estimate(seconds=sum(part.seconds for part in parts), memory=max((part.memory for part in parts), default=0))

@@ -2,56 +2,95 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.data.picture import MADE_BY, tile
-from proxyset.data.spec import to_pixels
+from proxyset.data.images import ImageSet
+from proxyset.data.picture import MADE_BY, MAX_COLUMNS, tile
+from proxyset.data.spec import DatasetSpec, to_pixels
 from proxyset.files import write_atomic
 from proxyset.names import figure_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MAX_ACROSS = 20  # classes side by side
 MAX_UPRIGHT = 6  # letters of a class name that fit over one image
 PIXELS_PER_IMAGE = 64
+GAP = 0.4  # inches between what is stored and what is trained on
 DPI = 100
 
 
 def save_preview(proxy: ProxySet, path: Path) -> None:
-    """Write a PNG of the set: a row per class with its name, or a column per class where that is the wider shape."""
+    """Write a PNG of the set: a row per class with its name, or a column per class where that is the wider shape.
+
+    Of a formation it shows what is stored, and each tile as networks see it.
+    """
+    spec, data = proxy.spec, proxy.data
+    across = proxy.ipc < spec.classes <= MAX_ACROSS
+    panels = {"stored": data} | ({"as trained on": _first_tiles(data, spec.classes)} if data.formation > 1 else {})
+    sheets = [tile(to_pixels(shown.images, spec), spec.classes, across) for shown in panels.values()]
+    figure, places = _grid([(sheet.shape[0], sheet.shape[1]) for sheet in sheets], spec.size, across)
+    for axes, sheet, caption in zip(places, sheets, panels, strict=True):
+        axes.imshow(sheet.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        axes.set(xticks=[], yticks=[], xlabel=caption if len(panels) > 1 else "")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    _name_classes(places[-1 if across else 0], spec, across)
+    tiles = f" · {data.formation}×{data.formation} tiles" if data.formation > 1 else ""
+    soft = " · soft targets" if data.targets is not None else ""
+    title = " · ".join(figure_name(words) for words in (spec.name, str(proxy.provenance.get("method", "proxy set"))))
+    places[0].set_title(f"{title} · {proxy.ipc} per class{tiles}{soft}", loc="left")
+    write_figure(figure, path)
+
+
+def _first_tiles(data: ImageSet, classes: int) -> ImageSet:
+    """Of each class as many tiles at full size as a picture has columns; there may be very many in all."""
+    stored = -(-MAX_COLUMNS // data.formation**2)
+    return data[torch.arange(len(data)).view(classes, -1)[:, :stored].flatten()].unfold()
+
+
+def _grid(shapes: Sequence[tuple[int, int]], size: int, down: bool) -> tuple["Figure", list["Axes"]]:
+    """A figure with places for pictures of these shapes (H×W) under or beside each other, pixel by pixel.
+
+    Labels extend it when it is saved.
+
+    Args:
+        size: of one image in the pictures, which decides how far they are enlarged.
+    """
     from matplotlib.figure import Figure
 
-    spec = proxy.spec
-    across = proxy.ipc < spec.classes <= MAX_ACROSS
-    tiles = tile(to_pixels(proxy.data.images, spec), spec.classes, across)
-    height, width = tiles.shape[:2]
+    scale = max(1, round(PIXELS_PER_IMAGE / (size + 1))) / DPI
+    heights, widths = ([side * scale for side in sides] for sides in zip(*shapes, strict=True))
+    gaps = GAP * (len(shapes) - 1)
+    height = sum(heights) + gaps if down else max(heights)
+    width = max(widths) if down else sum(widths) + gaps
+    figure, places, before = Figure(figsize=(width, height), dpi=DPI), [], 0.0
+    for tall, wide in zip(heights, widths, strict=True):
+        left, bottom = (0.0, height - before - tall) if down else (before, height - tall)
+        places.append(figure.add_axes((left / width, bottom / height, wide / width, tall / height)))
+        before += (tall if down else wide) + GAP
+    return figure, places
+
+
+def _name_classes(axes: "Axes", spec: DatasetSpec, across: bool) -> None:
+    """The names of the classes under their columns, or beside their rows."""
     step = spec.size + 1
-    scale = max(1, round(PIXELS_PER_IMAGE / step)) / DPI
-    figure = Figure(figsize=(width * scale, height * scale), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, 1))  # the grid fills the figure, pixel by pixel; labels extend it when saved
-    axes.imshow(tiles.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     centres = [number * step + step / 2 - 1 for number in range(spec.classes)]
     names = [figure_name(name) for name in spec.class_names]
-    slanted = max(map(len, names)) > MAX_UPRIGHT
-    if across:
-        axes.set_xticks(centres, names)
-        if slanted:
-            for text in axes.get_xticklabels():
-                text.set(rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks([])
-    else:
-        axes.set_yticks(centres, names)
-        axes.set_xticks([])
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    soft = " · soft targets" if proxy.data.targets is not None else ""
-    title = " · ".join(figure_name(words) for words in (spec.name, str(proxy.provenance.get("method", "proxy set"))))
-    axes.set_title(f"{title} · {proxy.ipc} per class{soft}", loc="left")
-    write_figure(figure, path)
+    if not across:
+        axes.set_yticks(centres, names)
+        return
+    axes.set_xticks(centres, names)
+    if max(map(len, names)) > MAX_UPRIGHT:
+        for text in axes.get_xticklabels():
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def write_figure(figure: "Figure", path: Path) -> Path:

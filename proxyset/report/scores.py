@@ -1,5 +1,6 @@
 """Proxy sets and baselines scored side by side."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from proxyset.artefact.outputs import is_artefact
 from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.storage import rounded, stored_bytes
 from proxyset.claims import claim_file
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
@@ -17,9 +19,12 @@ from proxyset.methods.base import Context, Problem
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.methods.teacher import make
 from proxyset.progress import Progress
+from proxyset.report.kinds import Kind, kinds_for
 from proxyset.seeds import make_generator
+from proxyset.settings import KeepAs
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
+from proxyset.train.recipe import Recipe
 
 WHOLE = "whole"
 TURNS, TURN_SECONDS = 100, 0.1  # for a lock that is held while a few kilobytes are written
@@ -35,6 +40,12 @@ class Contender:
     train: ImageSet | Callable[[int], ImageSet]
     file: Path | None = None  # where its scores are kept
     epochs: int | None = None  # in place of the protocol's
+    keep_as: KeepAs = "float32"  # in a file
+
+    def size(self) -> dict[str, int]:
+        """Images that are stored, images that a network sees in an epoch, and bytes of images and soft targets."""
+        data = self.train(0) if callable(self.train) else self.train
+        return {"stored": len(data), "images": data.trained_on, "bytes": stored_bytes(data, self.keep_as)}
 
 
 @dataclass(frozen=True)
@@ -56,57 +67,64 @@ class Contest:
     whole_epochs: int = 100
 
 
-def check_baselines(names: Sequence[str], dataset: Dataset, ipcs: Sequence[int] = ()) -> None:
+def check_baselines(names: Sequence[str], dataset: Dataset, proxies: Sequence[ProxySet] = ()) -> None:
     """Raise `InputError` for a baseline that is neither `whole` nor a method that picks real images, or that has not
-    enough of them.
+    enough of them to stand beside one of the sets.
     """
     known = [*(name for name in METHODS if get_method(name).picks_real), WHOLE]
     for name in names:
         if name not in known and not (METHODS.knows(name) and get_method(name).picks_real):
             raise InputError(f"unknown baseline {name!r}: {nearest(name, known)}")
-        if name != WHOLE and ipcs:
-            get_method(name)().check(Problem(dataset.train, dataset.spec, max(ipcs)))
+        for kind in kinds_for(name, proxies) if name != WHOLE else ():
+            kind.method(name).check(Problem(dataset.train, dataset.spec, kind.ipc))
 
 
-def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest) -> list[tuple[int, int]]:
-    """For each contender, before there is one, its number of images and the epochs for which a network trains on it."""
-    epochs, classes = contest.protocol.resolved().epochs, contest.dataset.spec.classes
-    scored = [(proxy.data.trained_on, epochs) for proxy in proxies.values()]
+def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest) -> list[tuple[int, Recipe]]:
+    """For each contender, before there is one, how many images an epoch has, and how a network trains on them."""
+    protocol, classes = contest.protocol, contest.dataset.spec.classes
+    pairs = [(len(proxy.data), proxy.data.formation) for proxy in proxies.values()]
     for name in baselines:
-        if name == WHOLE:
-            scored.append((len(contest.dataset.train), contest.whole_epochs))
-        else:
-            scored += [(classes * ipc, epochs) for ipc in sorted({proxy.ipc for proxy in proxies.values()})]
-    return scored
+        if name != WHOLE:
+            pairs += [(classes * kind.ipc, kind.formation) for kind in kinds_for(name, proxies.values())]
+    scored = [(stored * formation**2, protocol.resolved(stored, formation)) for stored, formation in pairs]
+    whole = [(len(contest.dataset.train), protocol.recipe(contest.whole_epochs))]
+    return scored + whole * (WHOLE in baselines)
 
 
 def contenders(
     proxies: dict[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session
 ) -> list[Contender]:
-    """The proxy sets (by file), and each baseline at each of their images per class."""
+    """The proxy sets (by file), and each baseline in as many bytes, and with the same tiles and targets, as they."""
     alike = len({Path(name).stem for name in proxies}) < len(proxies)  # the same name in two folders
-    entries = [Contender(name if alike else Path(name).stem, proxy.data, Path(name)) for name, proxy in proxies.items()]
+    entries = [
+        Contender(name if alike else Path(name).stem, proxy.data, Path(name), keep_as=proxy.keep_as)
+        for name, proxy in proxies.items()
+    ]
     for name in baselines:
         if name == WHOLE:
             entries.append(Contender(WHOLE, contest.dataset.train, epochs=contest.whole_epochs))
             continue
-        for ipc in sorted({proxy.ipc for proxy in proxies.values()}):
-            entries.append(Contender(f"{name} ipc{ipc}", _baseline(name, ipc, contest, session)))
+        for kind in kinds_for(name, proxies.values()):
+            train = _baseline(name, kind, contest, session)
+            entries.append(Contender(kind.title(name), train, keep_as=kind.keep_as))
     return entries
 
 
-def _baseline(name: str, ipc: int, contest: Contest, session: Session) -> ImageSet | Callable[[int], ImageSet]:
-    """A coreset; `random` is drawn anew for every network, so that its spread is over draws too."""
-    method = get_method(name)()
-    problem = Problem(contest.dataset.train, contest.dataset.spec, ipc)
+def _baseline(name: str, kind: Kind, contest: Contest, session: Session) -> ImageSet | Callable[[int], ImageSet]:
+    """A coreset as it reads back from a file; `random` is drawn anew for every network, so that its spread is over
+    draws too.
+    """
+    method = kind.method(name)
+    problem = Problem(contest.dataset.train, contest.dataset.spec, kind.ipc)
     method.check(problem)
     engine = session.plan(method.work(problem, session))
 
     def pick(number: int) -> ImageSet:
         generator = make_generator(contest.seed, "baseline", name, number)
-        return make(method, problem, Context(generator, session, engine))
+        return rounded(make(method, problem, Context(generator, session, engine)), kind.keep_as)
 
-    return pick if name == "random" else pick(0)
+    first = pick(0)
+    return (lambda number: pick(number) if number else first) if name == "random" else first
 
 
 def score_all(
@@ -115,12 +133,14 @@ def score_all(
     """Score every contender with every network; scores of files are kept in them as they come.
 
     Returns:
-        A row per contender and network: name, file, and what `Score.to_dict` gives, with protocol, seed and device.
+        A row per contender and network: name, file, what `Contender.size` and `Score.to_dict` give, protocol (its
+        `epochs` are those of a set without a formation), the epochs that were trained, seed and device.
     """
     rows = []
     for entry in entries:
-        epochs = entry.epochs or contest.protocol.resolved().epochs
+        epochs, size = entry.epochs or contest.protocol.resolved().epochs, entry.size()
         protocol = contest.protocol.model_copy(update={"epochs": epochs})
+        formation = math.isqrt(size["images"] // size["stored"])
         for net in contest.nets:
             score = evaluate(
                 entry.train,
@@ -134,12 +154,13 @@ def score_all(
             )
             result = score.to_dict() | {
                 "protocol": protocol.model_dump(),
+                "epochs": protocol.resolved(size["stored"], formation).epochs,
                 "seed": contest.seed,
                 "device": session.device.type,
             }
             if entry.file is not None:
                 _keep(result, entry.file)
-            rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **result})
+            rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **size, **result})
     return rows
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from proxyset.files import write_atomic
 from proxyset.names import clean_name
-from proxyset.report.tables import score_table
+from proxyset.report.tables import score_table, title_of
+from proxyset.train.protocols import describe_protocol
 
 SUFFIXES = (".csv", ".json", ".md", ".tex")
-COLUMNS = ("name", "file", "net", "n", "mean", "std", "accuracies", "epochs", "seed", "device", "seconds")
+FIRST = ("name", "file", "net", "n", "mean", "std", "accuracies", "epochs", "seed", "device", "seconds")
+COLUMNS = (*FIRST, "protocol", "stored", "images", "bytes")
 MADE_BY = "proxyset eval"
+LONGEST = 200  # letters of a line of comment
 OPENINGS = {
-    ".csv": ",".join(COLUMNS),
+    ".csv": ",".join(FIRST),  # all that older versions wrote
     ".json": f'{{"made_by": "{MADE_BY}"',
     ".md": f"<!-- {MADE_BY} -->",
     ".tex": f"% {MADE_BY}",
@@ -45,13 +48,17 @@ def write_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str], path: Path
 
 
 def _csv(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
-    """Accuracies are shares from 0 to 1, those of single networks with blanks between them."""
+    """Accuracies are shares from 0 to 1, those of single networks with blanks between them.
+
+    `stored` images are in the set, `images` is what a network sees in an epoch; `bytes` are those of images and soft
+    targets.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
         accuracies = " ".join(f"{accuracy:.6g}" for accuracy in row["accuracies"])
-        values = row | {"accuracies": accuracies, "epochs": row["protocol"]["epochs"]}
+        values = row | {"accuracies": accuracies, "protocol": describe_protocol(row["protocol"])}
         writer.writerow(["" if values[name] is None else values[name] for name in COLUMNS])
     return text.getvalue()
 
@@ -64,14 +71,15 @@ def _markdown(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
     head, *body = [[clean_name(cell).replace("|", r"\|") for cell in line] for line in score_table(rows, nets)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{OPENINGS['.md']}\n\n{table}\n\nTest accuracy in %, mean ± std over networks (n).\n"
+    return f"{OPENINGS['.md']}\n\n{table}\n\nTest accuracy in %, mean ± std over networks (n); {title_of(rows)}.\n"
 
 
 def _tex(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
     head, *body = [" & ".join(map(_escaped, line)) + r" \\" for line in score_table(rows, nets)]
-    columns = "l" + "r" * (len(nets) + 1)
+    columns = "l" + "r" * (len(nets) + 3)
     lines = [
         f"{OPENINGS['.tex']}: test accuracy in percent, mean and standard deviation over networks (n)",
+        f"% {clean_name(title_of(rows), longest=LONGEST)}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\hline",
         head,

@@ -7,34 +7,54 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.names import clean_name
 from proxyset.progress import duration
 from proxyset.train.evaluate import Score
+from proxyset.train.protocols import describe_protocol
 
 MOST_LETTERS = 10_000  # of one cell
 
 
 def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[list[str]]:
-    """The rows of `score_all` as lines of cells, titles first: a line per training set, a column per network."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    files = list(dict.fromkeys(row["name"] for row in rows if row["file"]))
-    lines = [["training set", *nets, "time"]]
-    for name in names:
-        scores = [row for row in rows if row["name"] == name]
+    """The rows of `score_all` as lines of cells, titles first: a line per training set, a column per network.
+
+    `images` is what a network sees in an epoch. Where there are several protocols, every line names its own.
+    """
+    several = len(_protocols(rows)) > 1
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = f"{row['name']}, {row['protocol']['protocol']}" if several else row["name"]
+        groups.setdefault(name, []).append(row)
+    lines = [["training set", "images", "KiB", *nets, "time"]]
+    for name, scores in groups.items():
         cells = [_cell(row["accuracies"]) for row in scores]
-        lines.append([name, *cells, duration(sum(row["seconds"] for row in scores))])
-    if len(files) > 1:
+        size = [f"{scores[0]['images']:,}", f"{scores[0]['bytes'] / 1024:,.1f}"]
+        lines.append([name, *size, *cells, duration(sum(row["seconds"] for row in scores))])
+    files = {row["name"] for row in rows if row["file"]}
+    if len(files) > 1 and not several:
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
-        lines.append([f"all {len(files)} sets", *(_cell(accuracies) for accuracies in pooled), ""])
+        lines.append([f"all {len(files)} sets", "", "", *(_cell(accuracies) for accuracies in pooled), ""])
     return lines
+
+
+def title_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Which protocol the scores of a table are of, as that of the first row; all of them where there are several."""
+    names = _protocols(rows)
+    return f"protocol {describe_protocol(rows[0]['protocol'])}" if len(names) == 1 else f"protocols {', '.join(names)}"
+
+
+def _protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["protocol"]["protocol"] for row in rows))
 
 
 def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
     """`score_table` on stderr."""
     head, *lines = score_table(rows, nets)
-    table = Table(title="test accuracy %, mean ± std over networks (n)")
+    protocol = clean_name(title_of(rows), longest=MOST_LETTERS)
+    table = Table(title=Text(f"test accuracy %, mean ± std over networks (n)\n{protocol}"))
     for number, title in enumerate(head):
         table.add_column(_text(title), justify="right" if number else "left")
     for line in lines:
@@ -54,21 +74,42 @@ def _text(words: str, longest: int = 80) -> Text:
 def print_provenance(proxy: ProxySet) -> None:
     """What a proxy set is and how it scored, on stdout."""
     table = Table(show_header=False)
-    spec, facts = proxy.spec, proxy.provenance
-    table.add_row("images", f"{len(proxy.data)} ({proxy.ipc} per class), {spec.channels}×{spec.size}×{spec.size}")
+    facts, names = proxy.provenance, map(clean_name, proxy.spec.class_names)
+    for name, words in _describe_size(proxy):
+        table.add_row(name, words)
     if proxy.data.targets is not None:
-        certain = proxy.data.targets.max(1).values.mean().item()
-        agree = (proxy.data.targets.argmax(1) == proxy.data.labels).float().mean().item()
-        table.add_row("soft targets", f"highest {certain:.2f} on average; {agree:.0%} have it at the image's class")
-    table.add_row("classes", _text(", ".join(clean_name(name) for name in spec.class_names), MOST_LETTERS))
+        table.add_row("soft targets", _describe_targets(proxy.data.targets, proxy.data.labels))
+    table.add_row("classes", _text(", ".join(names), MOST_LETTERS))
     for name, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {item}" for key, item in value.items())
-        if name != "scores":
+        if name not in ("scores", "keep_as", "bytes"):
             table.add_row(_text(name), _text(str(value), MOST_LETTERS))
     for result in facts.get("scores", []):
-        epochs = result["protocol"]["epochs"]
+        epochs = result.get("epochs", result["protocol"]["epochs"])
         score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
-        facts_of_score = f"{epochs} epochs: {_cell(score.accuracies)}, {duration(score.seconds)}"
-        table.add_row("score", _text(f"{clean_name(score.net)}, {facts_of_score}", MOST_LETTERS))
+        how = f"{epochs} epochs, protocol {describe_protocol(result['protocol'])}"
+        words = f"{clean_name(score.net)}, {how}: {_cell(score.accuracies)}, {duration(score.seconds)}"
+        table.add_row("score", _text(words, MOST_LETTERS))
     Console().print(table)
+
+
+def _describe_size(proxy: ProxySet) -> list[tuple[str, str]]:
+    """How many images a set holds, how many a network trains on, and what it takes in a file, for people."""
+    spec, f = proxy.spec, proxy.data.formation
+    shape = f"{spec.channels}×{spec.size}×{spec.size}"
+    tiles = f" of {f}×{f} tiles" if f > 1 else ""
+    enlarged = ", each tile at full size" if f > 1 else ""
+    return [
+        ("stored images", f"{len(proxy.data)} ({proxy.ipc} per class), {shape}{tiles}"),
+        ("training images", f"{proxy.data.trained_on}{enlarged}"),
+        ("bytes", f"{proxy.nbytes:,} as {proxy.keep_as}"),
+    ]
+
+
+def _describe_targets(targets: Tensor, labels: Tensor) -> str:
+    """Of N×classes, or N×f²×classes for the tiles of a formation."""
+    answers = targets.flatten(0, -2)
+    agree = answers.argmax(1) == labels.repeat_interleave(len(answers) // len(labels))
+    certain = answers.max(1).values.mean().item()
+    return f"highest {certain:.2f} on average; {agree.float().mean():.0%} have it at the image's class"

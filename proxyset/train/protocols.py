@@ -23,8 +23,9 @@ STRONG: dict[str, Any] = {
     "cutmix": 0.5,
 }
 """AdamW, its rates and cosine are RDED's for ConvNets (Sun et al. 2024, official code), CutMix in every other minibatch
-IDC's (Kim et al. 2022). Mixed images take longer to fit: with few images IDC trains for 2,000 epochs, and studies of
-soft labels for up to 3,000. IDC leaves cutout out beside CutMix; here the augmentation stays that of every protocol."""
+IDC's (Kim et al. 2022). Mixed images take longer to fit: for up to 10 images per class of ImageNet IDC trains for 2,000
+epochs, and studies of soft labels for up to 3,000. IDC leaves out cutout beside CutMix; here augmentation stays that
+of every protocol."""
 VALUES: dict[str, dict[str, Any]] = {PAPER: {}, "strong": STRONG, EQUAL: {}}
 
 

@@ -21,7 +21,7 @@ class Source(ABC):
 
     Attributes:
         name: as in the tables.
-        images: how many images somebody must keep to rank with it.
+        images: how many images somebody must keep to rank with it, as they are stored.
         seconds: what preparing it took, besides the trials.
     """
 

@@ -21,18 +21,20 @@ def make_sources(
         settings: with nothing left open.
     """
     whole = len(dataset.train)
-    sources: list[Source] = [
+    trained = [
         ProxySource(
             planned.name,
-            images=proxy.data.trained_on,
+            images=len(proxy.data),
             seconds=float(proxy.provenance.get("seconds", 0.0)),
             sha256=proxy.data.sha256(),
             file=str(planned.path or ""),
+            tiles=proxy.data.formation**2,
         )
         for planned, proxy in zip(plan.proxies, proxies, strict=True)
     ]
+    sources: list[Source] = [*trained]
     if plan.early_stop:
-        size = sources[0].images if sources else settings.ipc * dataset.spec.classes
+        size = trained[0].images_per_epoch() if trained else settings.ipc * dataset.spec.classes
         sources.append(EarlyStop.like(size, whole, settings))
     if settings.free:
         sources += [ParameterCount("params"), JacobianCovariance("jacobian", min(whole, JACOBIAN_IMAGES))]

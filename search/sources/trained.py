@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -21,10 +22,12 @@ class ProxySource(Trained):
     Attributes:
         sha256: of its images, labels and targets.
         file: where it lies ("" for one that was given as an object).
+        tiles: in each stored image, on every one of which an architecture trains at full size.
     """
 
     sha256: str = ""
     file: str = ""
+    tiles: int = 1
 
     @property
     def data(self) -> str:
@@ -32,6 +35,14 @@ class ProxySource(Trained):
 
     def recipe(self, settings: RankingSettings) -> Recipe:
         return settings.on_proxy()
+
+    def images_per_epoch(self) -> int:
+        return self.images * self.tiles
+
+    def facts(self) -> dict[str, Any]:
+        """What older runs do not say is left out where it says nothing, so that they go on."""
+        facts = super().facts()
+        return facts if self.tiles > 1 else {name: value for name, value in facts.items() if name != "tiles"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class EarlyStop(Trained):
 
     @classmethod
     def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings) -> "EarlyStop":
-        """The counterpart of a proxy set of so many images."""
+        """The counterpart of a proxy set of so many images, tiles counted one by one."""
         recipe = settings.on_proxy()
         batch = min(recipe.batch_size, proxy_images)
         batches = math.ceil(proxy_images / batch)

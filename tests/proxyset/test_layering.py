@@ -18,7 +18,7 @@ RAY = ("proxyset/compute/parallel.py", "proxyset/compute/ray_local.py", "search/
 LIGHT = (
     *(f"proxyset.{name}" for name in ("errors", "settings", "registry", "files", "progress", "data.choice")),
     *(f"proxyset.{name}" for name in ("nets.arch", "train.recipe", "train.protocols", "methods.base")),
-    *(f"proxyset.methods.{name}" for name in ("registry", "synthesis", "dsa", "coreset")),
+    *(f"proxyset.methods.{name}" for name in ("registry", "synthesis", "dsa", "coreset", "krr")),
     *PACKAGES,
 )
 

@@ -11,7 +11,7 @@ from proxyset.artefact.build import build
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.methods.dsa import DC
-from proxyset.progress import ProgressLine, duration, in_notebook, shown, silent, size
+from proxyset.progress import ProgressLine, duration, in_notebook, part_of, shown, silent, size
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 
@@ -133,3 +133,22 @@ def test_what_is_left_is_judged_by_this_process_alone() -> None:
     assert "left" not in said[0]
     assert said[1] == "work  51/100  16 min 20 s left"  # 49 iterations of 20 s
     assert said[2] == "work  60/100  2 min 40 s left"  # 40 of 4 s
+
+
+def test_a_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    line = ProgressLine("work")
+    line(1, 9)
+    part = part_of(line, "teacher")
+    part(1, 3)
+    line.close()  # as after Ctrl-C: also ends the line of the part
+    shown_lines = capsys.readouterr().err.split("\n")
+    assert shown_lines[0].startswith("\rwork  1/9")
+    assert shown_lines[1].startswith("\rwork, teacher  1/3")
+    assert shown_lines[2] == ""
+
+
+def test_a_function_that_counts_steps_sees_no_parts() -> None:
+    seen: list[float] = []
+    part_of(lambda done, total, loss=None: seen.append(done), "teacher")(1, 3)
+    assert not seen

@@ -126,6 +126,62 @@ def test_folder_and_parquet_open_in_other_tools(tmp_path: Path) -> None:
     assert frame["image"][0]["bytes"].startswith(b"\x89PNG")
 
 
+def make_tiles(soft: bool) -> ProxySet:
+    """Two stored images of each of three classes, each of 2×2 tiles."""
+    proxy = make_proxy(noise=True)
+    targets = torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(0)).softmax(-1) if soft else None
+    return ProxySet(ImageSet(proxy.data.images, proxy.data.labels, targets, formation=2), proxy.spec)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("soft", [False, True])
+def test_of_a_formation_every_tile_is_an_image(form: str, soft: bool, tmp_path: Path) -> None:
+    proxy = make_tiles(soft)
+    export(proxy, place(tmp_path, form), form)
+    found, full = load(place(tmp_path, form)).train, proxy.data.unfold()
+    assert torch.equal(found.images, to_pixels(full.images, proxy.spec))
+    assert torch.equal(found.labels, full.labels)
+    assert (found.targets is None) == (not soft)
+    assert torch.equal(found.answers, full.answers)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("soft", [False, True])
+def test_stored_images_are_pictures_that_are_not_loaded(form: str, soft: bool, tmp_path: Path) -> None:
+    """With a row of targets for every tile, and the formation beside them."""
+    proxy, where = make_tiles(soft), place(tmp_path, form)
+    export(proxy, where, form, stored=True)
+    with pytest.raises(InputError, match="holds the stored images of a proxy set, each made of several tiles"):
+        load(where)
+    pixels, answers = to_pixels(proxy.data.images, proxy.spec), None
+    if form == "npz":
+        with np.load(where) as arrays:
+            assert int(arrays["formation"]) == 2
+            np.testing.assert_array_equal(arrays["x_train"], pixels.permute(0, 2, 3, 1).numpy())
+            answers = arrays["targets"] if soft else None
+    elif form == "parquet":
+        with pytest.raises(InputError, match="several tiles"):
+            load(where / "train.parquet")
+        frame = pandas.read_parquet(where / "train.parquet")
+        assert len(frame) == 6
+        answers = np.array([[list(row) for row in rows] for rows in frame["target"]]) if soft else None
+    else:
+        assert len(list(where.rglob("*.png"))) == 6
+        if soft:
+            table = pandas.read_csv(where / "targets.csv")
+            assert table["file"].tolist()[3:5] == ["train/cat/0000.png", "train/cat/0001.png"]
+            answers = table[["cat", "dog", "emu"]].to_numpy().reshape(6, 4, 3)
+    if proxy.data.targets is not None:
+        assert answers is not None
+        np.testing.assert_allclose(answers, proxy.data.targets.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_without_a_formation_stored_is_what_is_trained_on(form: str, tmp_path: Path) -> None:
+    export(make_proxy(), place(tmp_path, form), form, stored=True)
+    assert len(load(place(tmp_path, form)).train) == 6
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_place_that_cannot_be_written_is_refused(form: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

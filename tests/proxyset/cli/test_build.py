@@ -41,7 +41,9 @@ def test_provenance_says_everything_that_made_the_set(cli: Cli, built: Path) -> 
     assert facts["dataset"]["sha256"] == dataset.train.sha256()
     assert facts["dataset"]["images"] == len(dataset.train)
     assert (facts["method"], facts["ipc"], facts["seed"]) == ("dsa", 1, 0)
-    assert set(facts["settings"]) == set(METHODS["dsa"].model_fields)
+    left_out_while_off = {"formation", "targets", "teacher_net", "teacher_epochs"}
+    assert set(facts["settings"]) == set(METHODS["dsa"].model_fields) - left_out_while_off
+    assert (facts["keep_as"], facts["bytes"]) == ("float32", 10 * 64 * 4)
     assert facts["settings"]["net"] == "convnet-w4-d1-relu-instance-avg"
     assert (facts["settings"]["inner_steps"], facts["settings"]["lr_img"]) == (1, 0.1)
     assert facts["settings"]["augment"] == "color_crop_cutout_scale_rotate"  # a flip changes digits
@@ -72,7 +74,9 @@ def test_every_method_builds_from_the_command_line(method: str, cli: Cli, tmp_pa
 def test_several_seeds_are_built_and_scored_in_one_call(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Evaluation, "resolved", lambda protocol: protocol.recipe(3))  # the paper's 1000 take long
+    monkeypatch.setattr(
+        Evaluation, "resolved", lambda protocol, *of_set: protocol.recipe(3)
+    )  # the paper's 1000 take long
     argv = ["build", "--method", "random", "--seeds", 0, 1, "--out", "sets/mine-{seed}.safetensors"]
     result = cli(*argv, "--nets", 2, "--json")
     assert result.code == 0, result.err

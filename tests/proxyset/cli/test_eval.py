@@ -171,7 +171,7 @@ def test_an_estimate_is_near_the_time_that_scoring_takes(built: Path) -> None:
     data, proxy = proxyset.load("digits"), ProxySet.load(built)
     contest = Contest(data, Evaluation(nets=3, epochs=60), ["convnet-w16-d2"])
     session = proxyset.Session(device="cpu")
-    estimate = estimate_scores([(len(proxy.data), 60)], contest, session).seconds
+    estimate = estimate_scores([(len(proxy.data), contest.protocol.resolved())], contest, session).seconds
     started = time.monotonic()
     score_all([Contender("set", proxy.data)], contest, session)
     assert 0.2 < estimate / (time.monotonic() - started) < 5
@@ -189,11 +189,14 @@ def test_eval_writes_its_table(suffix: str, cli: Cli, built: Path, tmp_path: Pat
         (read,) = csv.DictReader(io.StringIO(text))
         assert float(read["mean"]) == row["mean"]
         assert (read["name"], read["net"], read["n"], read["epochs"]) == ("set", "mlp", "2", "2")
+        assert (read["stored"], read["images"], read["bytes"]) == ("10", "10", "2560")
+        assert read["protocol"] == "paper but for epochs 2"
     elif suffix == ".json":
         assert json.loads(text)["scores"] == [row]
     else:
         assert f"{100 * row['mean']:.1f}" in text
         assert ("±" in text) == (suffix == ".md")
+        assert "protocol paper but for epochs 2" in text
     assert_refused(cli("eval", built, *FEW, "--out", out), out.name, "--force")
     assert out.read_text() == text
     assert cli("eval", built, *FEW, "--out", out, "--force").code == 0
@@ -204,8 +207,9 @@ def test_eval_writes_its_table(suffix: str, cli: Cli, built: Path, tmp_path: Pat
 
 def test_names_in_tables_stay_text(tmp_path: Path) -> None:
     """What has a meaning in TeX or Markdown has none in a table."""
-    rows = [{"name": "a_b|c%\\d", "file": None, "net": "x&y", "accuracies": [0.5], "seconds": 1.0}]
+    facts = {"accuracies": [0.5], "seconds": 1.0, "protocol": Evaluation().model_dump(), "images": 2000, "bytes": 512}
+    rows = [{"name": "a_b|c%\\d", "file": None, "net": "x&y", **facts}]
     write_scores(rows, ["x&y"], tmp_path / "t.tex")
     write_scores(rows, ["x&y"], tmp_path / "t.md")
-    assert r"a\_b|c\%\textbackslash{}d & 50.0 $\pm$ 0.0 (1) & 1 s \\" in (tmp_path / "t.tex").read_text()
-    assert "| a_b\\|c%\\d | 50.0 ± 0.0 (1) | 1 s |" in (tmp_path / "t.md").read_text()
+    assert r"a\_b|c\%\textbackslash{}d & 2,000 & 0.5 & 50.0 $\pm$ 0.0 (1) & 1 s \\" in (tmp_path / "t.tex").read_text()
+    assert "| a_b\\|c%\\d | 2,000 | 0.5 | 50.0 ± 0.0 (1) | 1 s |" in (tmp_path / "t.md").read_text()

@@ -1,10 +1,10 @@
 """Commands made of groups of settings: defaults < YAML < flags, and names that cannot collide."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proxyset.cli.build import Build
 from proxyset.cli.eval import Eval
@@ -64,6 +64,26 @@ class Clashing(Settings):
     count: float = Field(0.25, description="has a namesake")
     force: bool = Field(True, description="has one too")
     lr_img: float = Field(0.1, gt=0, description="has none")
+
+
+class Preset(Settings):
+    """A group in which one value decides over the others that are not given."""
+
+    kind: Literal["low", "high"] = Field("low", description="of both")
+    level: int = Field(1, description="as the kind says")
+    named: str = Field("x", description="no matter")
+    loud: bool = Field(False, description="as the kind says")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_kind(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return ({"level": 9, "loud": True} if values.get("kind") == "high" else {}) | values
+
+
+class Presets(ConfiguredCommand):
+    """For the tests."""
+
+    preset: Preset = Field(Preset(), title="preset")
 
 
 Both = with_group(Example, Clashing, "flags of method clashing", "method")
@@ -182,3 +202,27 @@ def test_peek_reads_what_the_parser_will() -> None:
     assert peek(["--method=dc", "--method", "dsa"], "method") == "dsa"
     assert peek(["--methods", "dc"], "method") is None
     assert peek(["--method"], "method") is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], (1, "x", False)),
+        (["--kind", "high"], (9, "x", True)),
+        (["--kind=high", "--level", "1"], (1, "x", True)),  # given, though it is the default
+        (["--kind", "high", "--level=1", "--no-loud"], (1, "x", False)),
+        (["--kind", "high", "--named", "x", "--loud"], (9, "x", True)),
+        (["--config", "high.yaml"], (9, "x", True)),
+        (["--config", "high.yaml", "--level", "1"], (1, "x", True)),
+        (["--config", "level.yaml", "--kind", "high"], (1, "x", True)),
+        (["--config", "high.yaml", "--kind", "low"], (1, "x", False)),
+    ],
+)
+def test_what_is_given_goes_before_what_another_setting_says(
+    argv: list[str], expected: tuple[int, str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("high.yaml").write_text("kind: high\n")
+    Path("level.yaml").write_text("level: 1\n")
+    found = parse(Presets, argv, "example").preset
+    assert (found.level, found.named, found.loud) == expected

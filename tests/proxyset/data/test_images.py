@@ -73,8 +73,8 @@ def soft_set(count: int = 6, classes: int = 3) -> ImageSet:
     ("targets", "words"),
     [
         (torch.full((6, 3), 1 / 3, dtype=torch.float64), "float32"),
-        (torch.full((5, 3), 1 / 3), "float32, N×classes with N 6"),
-        (torch.full((6,), 1.0), "N×classes"),
+        (torch.full((5, 3), 1 / 3), "float32, 6×classes"),
+        (torch.full((6,), 1.0), "6×classes"),
         (torch.full((6, 3), 0.5), "of sum 1"),
         (torch.tensor([[1.5, -0.5, 0.0]]).expand(6, 3), "at least 0"),
         (torch.tensor([[float("nan"), 0.5, 0.5]]).expand(6, 3), "probabilities"),

@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
     "batch_net": 8,
 }
 # Settings of single methods, where these are not small enough or a method has others.
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {"krr": {"pool": 2, "pool_steps": 2}}
 
 
 def shrink(name: str) -> Method:
