@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from proxyset.compute.features import Embedding, Features
 from proxyset.compute.footprint import Footprint
@@ -14,6 +14,10 @@ from tests.proxyset.compute.made import SHAPE, make_batch, make_net
 
 def in_parts(name: str, size: int) -> Features:
     return Features(Engine(), make_net(name), Footprint(1, CACHE // size, 1))
+
+
+def embed(net: nn.Module, images: Tensor) -> Tensor:
+    return Embedding(net)(images)
 
 
 def head(features: Tensor, centre: Tensor) -> Tensor:
@@ -37,7 +41,7 @@ def test_parts_do_not_change_what_is_computed(size: int, view: type) -> None:
 def test_backward_is_the_gradient_of_an_inner_product() -> None:
     net, (images, _) = make_net("convnet-w8-d2"), make_batch(10)
     leaf, features = images.clone().requires_grad_(), in_parts("convnet-w8-d2", 4)
-    out = net.embed(leaf)
+    out = embed(net, leaf)
     cotangent = torch.randn(out.shape, generator=torch.Generator().manual_seed(3))
     (expected,) = torch.autograd.grad((out * cotangent).sum(), leaf)
     torch.testing.assert_close(features.backward(net, images, cotangent), expected, rtol=1e-4, atol=1e-6)
@@ -52,7 +56,7 @@ def test_weights_are_those_of_the_network_that_is_given() -> None:
     features, (images, _) = in_parts("convnet-w8-d2", 100), make_batch(5)
     for seed in (1, 2):
         net = make_net("convnet-w8-d2", seed)
-        torch.testing.assert_close(features.of(net, images), net.embed(images).detach())
+        torch.testing.assert_close(features.of(net, images), embed(net, images).detach())
 
 
 @pytest.mark.slow
@@ -82,7 +86,7 @@ def test_what_cannot_be_compiled_goes_on_eagerly(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "compile", lambda function, **options: refuse)
     net, (images, _) = make_net("convnet-w8-d2"), make_batch(6)
     features = Features(Engine(compiled=True), net, Footprint(1, CACHE // 100, 1))
-    torch.testing.assert_close(features.of(net, images), net.embed(images).detach())
+    torch.testing.assert_close(features.of(net, images), embed(net, images).detach())
     assert features.failed
     value, _ = features.through(net, images, head, torch.zeros(32))
-    torch.testing.assert_close(value, head(net.embed(images), torch.zeros(32)).detach())
+    torch.testing.assert_close(value, head(embed(net, images), torch.zeros(32)).detach())

@@ -20,7 +20,7 @@ from proxyset.methods.distribution_matching import DistributionMatching
 from proxyset.methods.dm import DM
 from proxyset.methods.views import check_view
 from proxyset.nets.classifier import Classifier
-from tests import reference
+from tests import reference_features as reference
 from tests.proxyset.methods.made import condense, make_context, make_problem
 from tests.proxyset.spy import spied
 

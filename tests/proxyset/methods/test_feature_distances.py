@@ -12,7 +12,7 @@ from proxyset.methods.feature_distances import (
 )
 from proxyset.methods.views import AttentionMaps
 from proxyset.nets.build import build_net
-from tests import reference
+from tests import reference_features as reference
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
