@@ -16,6 +16,7 @@ from proxyset.compute.session import Session
 from proxyset.errors import InputError
 from proxyset.methods.base import Context
 from proxyset.methods.synthesis import LearnedMethod, Synthesis
+from proxyset.methods.teacher import find_teacher
 from proxyset.progress import duration
 
 WORTH_COMPILING = 120.0  # seconds of work from which compiling it pays, where the user left that open
@@ -49,6 +50,8 @@ def fit_within(
     wanted = replace(wanted, method=method)
     engine = wanted.engine(session)
     context = Context(torch.Generator(), session, engine, keep=keep)
+    if method.targets == "teacher":
+        find_teacher(method, wanted.problem, context)
     each = _seconds_of_an_iteration(method, wanted, context, SHARE * seconds)
     spent = time.monotonic() - started
     iterations = int(MARGIN * (seconds - spent) / each)

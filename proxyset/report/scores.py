@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxyset.artefact.outputs import is_artefact
+from proxyset.artefact.outputs import is_artefact, keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.storage import rounded, stored_bytes
 from proxyset.claims import claim_file
@@ -100,17 +100,20 @@ def contenders(
         Contender(name if alike else Path(name).stem, proxy.data, Path(name), keep_as=proxy.keep_as)
         for name, proxy in proxies.items()
     ]
+    keep = next((keep_folder(Path(name)) for name in proxies), None)  # where the sets' teachers are
     for name in baselines:
         if name == WHOLE:
             entries.append(Contender(WHOLE, contest.dataset.train, epochs=contest.whole_epochs))
             continue
         for kind in kinds_for(name, proxies.values()):
-            train = _baseline(name, kind, contest, session)
+            train = _baseline(name, kind, contest, session, keep)
             entries.append(Contender(kind.title(name), train, keep_as=kind.keep_as))
     return entries
 
 
-def _baseline(name: str, kind: Kind, contest: Contest, session: Session) -> ImageSet | Callable[[int], ImageSet]:
+def _baseline(
+    name: str, kind: Kind, contest: Contest, session: Session, keep: Path | None
+) -> ImageSet | Callable[[int], ImageSet]:
     """A coreset as it reads back from a file; `random` is drawn anew for every network, so that its spread is over
     draws too.
     """
@@ -121,7 +124,7 @@ def _baseline(name: str, kind: Kind, contest: Contest, session: Session) -> Imag
 
     def pick(number: int) -> ImageSet:
         generator = make_generator(contest.seed, "baseline", name, number)
-        return rounded(make(method, problem, Context(generator, session, engine)), kind.keep_as)
+        return rounded(make(method, problem, Context(generator, session, engine, keep=keep)), kind.keep_as)
 
     first = pick(0)
     return (lambda number: pick(number) if number else first) if name == "random" else first
