@@ -90,7 +90,8 @@ def _form(method: Method, folder: Path) -> None:
     assert data.images.device.type == "cpu", f"images on the CPU, got {data.images.device}"
     assert data.images.isfinite().all(), "images must be finite"
     if data.targets is not None:
-        assert data.targets.shape == (CLASSES * IPC, CLASSES), f"targets of shape {tuple(data.targets.shape)}"
+        rows = (CLASSES * IPC,) if data.formation == 1 else (CLASSES * IPC, data.formation**2)
+        assert data.targets.shape == (*rows, CLASSES), f"targets of shape {tuple(data.targets.shape)}"
 
 
 def _same_seed_same_bits(method: Method, folder: Path) -> None:
