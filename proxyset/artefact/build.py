@@ -16,7 +16,7 @@ from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
 from proxyset.artefact.storage import check_keep_as, rounded
-from proxyset.artefact.trace import Trace, hold_out, marks
+from proxyset.artefact.trace import Trace, marks, split
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
@@ -26,6 +26,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
 from proxyset.methods.base import DEFAULT_NET, Context, Method, Problem
 from proxyset.methods.registry import get_method
+from proxyset.methods.synthesis import LearnedMethod
 from proxyset.methods.teacher import make
 from proxyset.progress import Progress, shown
 from proxyset.seeds import make_generator
@@ -61,7 +62,7 @@ class ProxySpec:
         """The images that are condensed, and those that are held out for a trace."""
         if not self.trace:
             return self.dataset.train, None
-        return hold_out(self.dataset.train, self.dataset.spec)
+        return split(self.dataset.train, self.dataset.spec)
 
     def watch(self, session: Session, clock: Checkpoint) -> Trace | None:
         """What tests students on the way, where that is wanted."""
@@ -87,6 +88,10 @@ class ProxySpec:
             InputError: the method cannot do that with this dataset.
         """
         self.method.check(self.problem)
+        if self.trace and not isinstance(self.method, LearnedMethod):
+            raise InputError(
+                f"`trace` is for methods that learn step by step; {self.method.name} has no steps to look at"
+            )
         return session.plan(self.method.work(self.problem, session))
 
     def identity(self, engine: Engine) -> dict[str, Any]:

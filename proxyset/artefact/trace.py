@@ -8,24 +8,23 @@ from pydantic import Field
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.session import Session
-from proxyset.data.images import ImageSet, stratified_split
+from proxyset.data.images import ImageSet, hold_out
 from proxyset.data.spec import DatasetSpec
 from proxyset.parsing import Schema, check
 from proxyset.seeds import make_generator
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 
-HELD_OUT, MOST_HELD_OUT = 0.1, 2000  # of the training images, and at most
+MOST_HELD_OUT = 2000  # images
 EPOCHS = 300  # of a student, by as many updates as a set without a formation makes
 
 Row = dict[str, Any]
 """A point of a trace: iteration, seconds (on the set alone), accuracy (0..1)."""
 
 
-def hold_out(real: ImageSet, spec: DatasetSpec) -> tuple[ImageSet, ImageSet]:
+def split(real: ImageSet, spec: DatasetSpec) -> tuple[ImageSet, ImageSet]:
     """Real images to condense, and others of the training split on which students are tested; never the test split."""
-    share = min(HELD_OUT, MOST_HELD_OUT / len(real))
-    return stratified_split(real, spec.classes, share, make_generator(0, "trace"))
+    return hold_out(real, spec.classes, MOST_HELD_OUT, make_generator(0, "trace"))
 
 
 def marks(total: int, points: int) -> list[int]:
@@ -69,9 +68,9 @@ class Trace:
 
     def __call__(self, step: int, result: Callable[[], ImageSet]) -> None:
         """Called after `step` steps."""
-        seen = [row for row in self.rows if row["step"] < step]
         if step not in self.steps:
             return
+        seen = [row for row in self.rows if row["step"] < step]
         seconds, started = self.clock.elapsed(), time.monotonic()
         accuracy = self._student(result())
         self.clock.leave_out(time.monotonic() - started)

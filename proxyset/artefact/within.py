@@ -14,7 +14,7 @@ from proxyset.checkpoint import read_identity
 from proxyset.compute.clock import synchronise
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
-from proxyset.methods.base import Context
+from proxyset.methods.base import Context, Method
 from proxyset.methods.synthesis import LearnedMethod, Synthesis
 from proxyset.methods.teacher import find_teacher
 from proxyset.progress import duration
@@ -39,15 +39,11 @@ def fit_within(
     Raises:
         InputError: the method has no iterations to choose; not even one fits.
     """
-    method = wanted.method
-    if not isinstance(method, LearnedMethod) or "iterations" not in type(method).model_fields:
-        raise InputError(f"`within` is for methods that learn step by step; {method.name} takes what it takes")
+    method = check_within(wanted.method)
     started = time.monotonic()
-    method = method.within(seconds)
     if session.compute.compile == "auto":
         choice = "on" if seconds >= WORTH_COMPILING else "off"
         session = Session(session.compute.model_copy(update={"compile": choice}))
-    wanted = replace(wanted, method=method)
     engine = wanted.engine(session)
     context = Context(torch.Generator(), session, engine, keep=keep)
     if method.targets == "teacher":
@@ -57,11 +53,22 @@ def fit_within(
     iterations = int(MARGIN * (seconds - spent) / each)
     if iterations < 1:
         raise InputError(
-            f"`within={duration(seconds)}` is too short for {method.name}: one iteration takes {duration(each)}, after "
+            f"`within={duration(seconds)}` is too short for {method.name}: one iteration takes {each:.2g} s, after "
             f"{duration(spent)} of preparation"
         )
     clock = Clock(seconds, iterations, each, spent, engine.compiled)
     return replace(wanted, method=method.model_copy(update={"iterations": iterations}), clock=clock), session
+
+
+def check_within(method: Method) -> LearnedMethod:
+    """The method, if it has iterations to choose.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(method, LearnedMethod) or "iterations" not in type(method).model_fields:
+        raise InputError(f"`within` is for methods that learn step by step; {method.name} takes what it takes")
+    return method
 
 
 def _seconds_of_an_iteration(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: float) -> float:

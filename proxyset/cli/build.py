@@ -47,8 +47,8 @@ class How(Seed, Choice):
     within: Duration | None = Field(
         None,
         title="DURATION",
-        description="for each set: as many iterations as this time allows, such as 20min or 1h30min (default: those "
-        "of the method)",
+        description="for each set: in place of the method's iterations, as many as this time allows, such as 20min or "
+        "1h30min",
     )
     trace: int = Field(
         0,

@@ -54,11 +54,6 @@ class ImageSet:
         """How many images a network sees in an epoch: f² for every one that is held."""
         return len(self) * self.formation**2
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of images and targets."""
-        return self.images.nbytes + (0 if self.targets is None else self.targets.nbytes)
-
     def unfold(self) -> "ImageSet":
         """The images that networks are trained on: those of every tile, at full size, one after another."""
         if self.formation == 1:
@@ -145,3 +140,13 @@ def stratified_split(
         test.append(shuffled[:count])
         train.append(shuffled[count:])
     return data[torch.cat(train).sort().values], data[torch.cat(test).sort().values]
+
+
+HELD_OUT = 0.1  # of the images of every class
+
+
+def hold_out(data: ImageSet, classes: int, most: int, generator: torch.Generator) -> tuple[ImageSet, ImageSet]:
+    """Split off a tenth of every class, at least one image of each and about `most` in all, for choices that the test
+    split must not make.
+    """
+    return stratified_split(data, classes, min(HELD_OUT, most / len(data)), generator)

@@ -1,6 +1,5 @@
 """Distribution matching, step by step: DM (Zhao & Bilen, WACV 2023, equation 6). `dm.py` holds the hyper-parameters."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ from proxyset.methods.centres import nearest_to_centres
 from proxyset.methods.dm import DM
 from proxyset.methods.feature_distances import head, real_side
 from proxyset.methods.initial import draw, initial_images, stored
+from proxyset.methods.synthesis import cosine
 from proxyset.methods.views import VIEWS
 from proxyset.nets.build import build_net
 
@@ -61,7 +61,7 @@ class DistributionMatching:
         lr = self.method.image_lr(self.problem.ipc)
         if self.method.schedule_img == "constant":
             return lr
-        return lr * 0.5 * (1 + math.cos(math.pi * number / self.method.iterations))
+        return lr * cosine(number, self.method.iterations)
 
     def network(self) -> nn.Module:
         """ϕ_ϑ of this step: fresh, a snapshot, or weights between the two."""
@@ -103,7 +103,7 @@ class DistributionMatching:
             synthetic.append(augment.apply(shared, unfold(images, self.method.formation)))
         features = self.features.of(net, torch.cat(real)).split([len(part) for part in real])
         full = torch.cat(synthetic)
-        more = (*real_side(self.method.distance, features, self.frequencies(features[0].shape[1])),)
+        more = real_side(features, self.frequencies(features[0].shape[1]))
         if self.method.weight_classes:
             more += self.class_side(net, labels, features)
         distance, cotangent = self.features.through(net, full, self.head, *more)

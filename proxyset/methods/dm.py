@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxyset.compute.plan import Engine, Estimate, Work
     from proxyset.compute.session import Session
     from proxyset.methods.distribution_matching import DistributionMatching
+    from proxyset.methods.snapshots import Course
 
 MANY = 100  # images per class from which on the authors use a higher learning rate
 
@@ -81,6 +82,7 @@ class DM(LearnedMethod):
 
     def check(self, problem: Problem) -> None:
         from proxyset.data import augment
+        from proxyset.methods.snapshots import check_counts
         from proxyset.methods.views import check_view
         from proxyset.nets.build import outline
 
@@ -88,6 +90,8 @@ class DM(LearnedMethod):
         net = outline(self.net, **problem.spec.shape, condensing=True)
         check_view(self.features, self.net, net, self.weight_classes > 0)
         augment.operations(self.augment, problem.spec.flip)
+        if self.trains():
+            check_counts(problem)
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
         from proxyset.data import augment
@@ -103,13 +107,17 @@ class DM(LearnedMethod):
 
     def trained_networks(self, problem: Problem, context: Context) -> list[State]:
         """The weights of networks trained on the whole set, after every epoch of every training."""
-        from proxyset.methods.teacher import snapshots
+        from proxyset.methods.snapshots import take
 
-        return [
-            state
-            for number in range(self.trainings)
-            for state in snapshots(problem, self.net, self.teacher_epochs, context, number=number).states
-        ]
+        trained = [take(course, problem, context) for course in self.courses(problem)]
+        return [state for training in trained for state in training.states]
+
+    def courses(self, problem: Problem) -> list[Course]:
+        """Those trainings: of the networks that condensing uses, which for ResNets are a variant."""
+        from proxyset.methods.snapshots import course_of
+
+        numbers = range(self.trainings if self.trains() else 0)
+        return [course_of(problem, self.net, self.teacher_epochs, number=number, condensing=True) for number in numbers]
 
     def start(self, problem: Problem, context: Context) -> DistributionMatching:
         from proxyset.methods.distribution_matching import DistributionMatching
@@ -134,7 +142,11 @@ class DM(LearnedMethod):
         import torch
 
         from proxyset.compute.clock import timed
+        from proxyset.methods.snapshots import training_seconds
 
         quick = self.model_copy(update={"networks": "random", "real_batches": "random"})
         trial = quick.start(problem, Context(torch.Generator(), session, engine.eager()))
-        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
+        estimate = engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
+        passed = [course.epochs * len(problem.real) for course in self.courses(problem)]
+        trained = training_seconds(self.courses(problem)[0], problem, session, sum(passed)) if passed else 0.0
+        return estimate.model_copy(update={"seconds": estimate.seconds + trained})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import INIT, LearnedMethod
 from proxyset.train.recipe import ALL
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class DC(LearnedMethod):
     lr_img: float | None = Field(None, gt=0, description="learning rate of the images (default: 0.1, or 0.01 with mlp)")
     momentum_img: float = Field(0.5, ge=0, lt=1, description="momentum of the images")
     lr_net: float = Field(0.01, gt=0, description="learning rate of the network")
-    init: str = Field(
-        "noise", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
-    )
+    init: str = Field("noise", description=INIT)
     distance: Literal["layerwise", "cosine", "mse"] = Field(
         "layerwise", description="gradient distance: cosines per output unit, one cosine, or squared error"
     )
@@ -140,7 +138,5 @@ class DSA(DC):
 
     name: ClassVar[str] = "dsa"
 
-    init: str = Field(
-        "real", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
-    )
+    init: str = Field("real", description=INIT)
     augment: str = Field(ALL, description="augmentation; flip is left out where it changes the label")

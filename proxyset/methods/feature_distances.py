@@ -4,14 +4,13 @@ Synthetic features come class after class, equally many of each, so that they ar
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Head = Callable[..., Tensor]
-"""Synthetic features G·n×F and what is known of the real ones → a scalar."""
+from proxyset.compute.features import Head
 
 EPSILON = 1e-12  # under the root, whose slope at 0 is infinite
 
@@ -80,8 +79,8 @@ def head(distance: str, with_classes: bool) -> Head:
     return both
 
 
-def real_side(distance: str, features: Sequence[Tensor], frequencies: Tensor | None) -> tuple[Tensor, ...]:
-    """What a distance takes of the real images.
+def real_side(features: Sequence[Tensor], frequencies: Tensor | None) -> tuple[Tensor, ...]:
+    """What a distance takes of the real images: that of means without frequencies, that of functions with them.
 
     Args:
         features: of each class, N×F.

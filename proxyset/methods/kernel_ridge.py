@@ -3,8 +3,6 @@
 `krr.py` holds the hyper-parameters. Where the paper leaves something open, this follows its authors' code.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +17,7 @@ from proxyset.methods.krr import KRR
 from proxyset.methods.lamb import Moments, lamb
 from proxyset.methods.pool import Pool
 from proxyset.methods.regression import centred, half_squared_error, margin, predict, probabilities, scale
+from proxyset.methods.synthesis import cosine
 from proxyset.nets.build import build_net
 
 
@@ -73,7 +72,7 @@ class KernelRidge:
 
     def lr(self, number: int) -> float:
         """The learning rate of images and targets at a step."""
-        return self.method.image_lr() * 0.5 * (1 + math.cos(math.pi * number / self.method.iterations))
+        return self.method.image_lr() * cosine(number, self.method.iterations)
 
     def match(self, net: nn.Module, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss on a real batch, and its gradients with respect to the stored images and the targets."""

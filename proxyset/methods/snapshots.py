@@ -16,9 +16,9 @@ from proxyset.compute.clock import timed
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
 from proxyset.data.augment import operations, strategy
-from proxyset.data.images import ImageSet, stratified_split
+from proxyset.data.images import HELD_OUT, ImageSet, hold_out
 from proxyset.data.spec import DatasetSpec
-from proxyset.errors import RunError
+from proxyset.errors import InputError, RunError
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.kept import Form, Unfinished, Wanted, obtain
 from proxyset.nets.build import build_net, full_name, outline
@@ -29,7 +29,7 @@ from proxyset.train.fit import Hooks, fit
 from proxyset.train.recipe import ALL, Recipe, Training
 
 SEED = 0
-HELD_OUT, MOST_HELD_OUT = 0.1, 1000  # share of every class, and images in all but for rounding
+MOST_HELD_OUT = 1000  # images, but for rounding
 TESTED = 256  # images that are classified at a time
 TIMED = 256  # images in the minibatch by which a training is estimated
 
@@ -139,13 +139,22 @@ def take(course: Course, problem: Problem, context: Context) -> Snapshots:
     return Snapshots(states, kept["validation"].tolist(), kept["seconds"].item())
 
 
-def hold_out(problem: Problem) -> tuple[ImageSet, ImageSet]:
+def check_counts(problem: Problem) -> None:
+    """Raise `InputError` where a class has no image left to train on after one was held out."""
+    spec, fewest = problem.spec, problem.counts.index(min(problem.counts))
+    if problem.counts[fewest] < 2:
+        raise InputError(
+            f"a teacher needs at least 2 images of every class, one of which is held out: "
+            f"{spec.class_names[fewest]!r} of {spec.name} has {problem.counts[fewest]}"
+        )
+
+
+def split(problem: Problem) -> tuple[ImageSet, ImageSet]:
     """The real images that are trained on, and those that never are: a tenth of every class, at least one of each, and
     about 1,000 in all at most. By labels alone: soft targets of the real set play no part.
     """
     real = replace(problem.real, targets=None)
-    share = min(HELD_OUT, MOST_HELD_OUT / len(real))
-    return stratified_split(real, problem.spec.classes, share, make_generator(SEED, "teacher", "held out"))
+    return hold_out(real, problem.spec.classes, MOST_HELD_OUT, make_generator(SEED, "teacher", "held out"))
 
 
 def tested_at_once(net: str, spec: DatasetSpec, session: Session, engine: Engine) -> int:
@@ -155,7 +164,7 @@ def tested_at_once(net: str, spec: DatasetSpec, session: Session, engine: Engine
 
 def _train(course: Course, problem: Problem, context: Context, wanted: Wanted, unfinished: Path | None) -> State:
     session, spec, net = context.session, problem.spec, course.net
-    train, held_out = hold_out(problem)
+    train, held_out = split(problem)
     engine = session.plan(training_work(session, net, spec, course.recipe(), len(train)))
     session.say_once(f"teacher: {net}, {course.epochs} epochs on {len(train)} images of {spec.name}")
     states: list[State] = []

@@ -19,7 +19,7 @@ from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.initial import draw
 from proxyset.methods.kept import Unfinished, Wanted
-from proxyset.methods.snapshots import SEED, Course, Snapshots, hold_out, tested_at_once
+from proxyset.methods.snapshots import SEED, Course, Snapshots, split, tested_at_once
 from proxyset.nets.build import build_net
 from proxyset.progress import part_of
 from proxyset.seeds import make_generator
@@ -132,7 +132,7 @@ class _School:
         count = trial.students * len(trial.epochs)
         self.engine = self.session.plan(training_work(self.session, self.net, self.spec, self.recipe, images, count))
         self.size = tested_at_once(self.net, self.spec, self.session, self.engine)
-        train, self.held_out = hold_out(problem)
+        train, self.held_out = split(problem)
         self.data = [_draw(train, problem, trial.formation, number) for number in range(trial.students)]
         self.progress = part_of(context.progress, "students")
 

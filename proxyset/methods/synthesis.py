@@ -6,7 +6,7 @@ A learned method gives its state (`Synthesis`), how one step changes it, and how
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field, field_validator
 
@@ -39,14 +39,13 @@ class Synthesis(Protocol):
 
 FIRST = ("real", "noise")
 SUFFIX = ".safetensors"
+INIT = f"first images: real, noise, or those of a proxy set with as many: its {SUFFIX} file"
 
 
 class LearnedMethod(Formed, Method):
     """Base of the methods that learn their images step by step, from `init` on, through a formation."""
 
-    init: str = Field(
-        "real", description="first images: real, noise, or those of a proxy set with as many: its .safetensors file"
-    )
+    init: str = Field("real", description=INIT)
 
     @field_validator("init")
     @classmethod
@@ -71,10 +70,6 @@ class LearnedMethod(Formed, Method):
     def start(self, problem: Problem, context: Context) -> Synthesis:
         """The state before the first step."""
         raise NotImplementedError
-
-    def within(self, seconds: float) -> Self:
-        """The same with what the user left open chosen for so many seconds: the width of the network, for one."""
-        return self
 
     def period(self, problem: Problem) -> int:
         """After how many steps the work repeats, where the first step of each round takes longer than the others."""
@@ -112,6 +107,11 @@ class LearnedMethod(Formed, Method):
             kept = "; the last good state is kept" if context.checkpoint.step else ""
         place = f"iteration {number // each}" + (f", inner step {number % each}" if each > 1 else "")
         raise RunError(f"the loss became {loss} at {place}: {self.advice()}{kept}")
+
+
+def cosine(number: int, total: int) -> float:
+    """The share of a learning rate at step `number` (from 0): 1 at the first, towards 0 at step `total`."""
+    return 0.5 * (1 + math.cos(math.pi * number / total))
 
 
 def _check_start(start: ImageSet, problem: Problem, formation: int) -> None:

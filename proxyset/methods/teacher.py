@@ -17,12 +17,10 @@ from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.kept import obtain
-from proxyset.methods.snapshots import Snapshots, course_of, snapshots, take, tested_at_once, training_seconds
+from proxyset.methods.snapshots import check_counts, course_of, take, tested_at_once, training_seconds
 from proxyset.methods.students import Trial, answers
 from proxyset.nets.build import build_net, check_net
 from proxyset.train.recipe import ALL
-
-__all__ = ["Snapshots", "Teacher", "check_teacher", "label", "make", "snapshots", "teacher_seconds"]
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,7 @@ def check_teacher(method: Method, problem: Problem) -> None:
         check_net(method.teacher_name(), **spec.shape)
     except InputError as error:
         raise InputError(f"`teacher_net`: {error}") from None
-    fewest = problem.counts.index(min(problem.counts))
-    if problem.counts[fewest] < 2:
-        raise InputError(
-            f"a teacher needs at least 2 images of every class, one of which is held out: "
-            f"{spec.class_names[fewest]!r} of {spec.name} has {problem.counts[fewest]}"
-        )
+    check_counts(problem)
 
 
 def find_teacher(method: Method, problem: Problem, context: Context) -> Teacher:

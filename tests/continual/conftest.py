@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
-from continual.api import prepare
+from continual.api import learn_stream, prepare
 from continual.results import StreamResult
 from continual.schemes.base import Scheme
 from continual.settings import Budget, Learning
@@ -84,6 +85,24 @@ def untimed(result: StreamResult) -> dict[str, Any]:
     values = result.to_dict()
     kept = {key: value for key, value in values["memory_kept"].items() if key != "seconds"}
     return {key: value for key, value in values.items() if key not in ("seconds", "created")} | {"memory_kept": kept}
+
+
+def stopped_and_resumed(
+    stream: Stream, memory: str | Method, budget: Budget, learning: Learning, folder: Path
+) -> StreamResult:
+    """A run that was interrupted after the training of its third stage, and went on."""
+    test = Trainer.test
+
+    def interrupted(self: Trainer, net: Classifier, stage: int) -> Tensor:
+        if stage == 2:
+            raise KeyboardInterrupt
+        return test(self, net, stage)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "test", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            learn_stream(stream, memory, budget, learning, folder=folder)
+    return learn_stream(stream, memory, budget, learning, folder=folder)
 
 
 def watch_trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ImageSet]]:

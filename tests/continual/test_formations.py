@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from continual.api import learn_stream
 from continual.memory import Memory
@@ -14,7 +13,6 @@ from continual.report import print_report
 from continual.results import read_result
 from continual.settings import Budget, Learning
 from continual.stream import Stream
-from continual.trainer import Trainer
 from proxyset.artefact.build import build
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.formation import unfold
@@ -23,9 +21,8 @@ from proxyset.errors import InputError
 from proxyset.methods.base import Method
 from proxyset.methods.coreset import Herding, Random
 from proxyset.methods.dsa import DSA
-from proxyset.nets.classifier import Classifier
 from proxyset.settings import KeepAs
-from tests.continual.conftest import make_scheme, untimed, watch_trainings
+from tests.continual.conftest import make_scheme, stopped_and_resumed, untimed, watch_trainings
 from tests.continual.test_memory import memory
 
 LEARNED = DSA(net="mlp", iterations=1, inner_steps=1, net_epochs=1, batch_real=4, formation=2)
@@ -148,9 +145,7 @@ def test_a_report_says_what_is_stored_and_what_is_trained_on(
 
 
 @pytest.mark.parametrize("change", [{}, {"scheme": "gdumb"}])
-def test_a_run_goes_on_with_its_tiles(
-    monkeypatch: pytest.MonkeyPatch, growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_a_run_goes_on_with_its_tiles(growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, Any]) -> None:
     budget, learning = Budget(ipc=2, store=tmp_path), quick.model_copy(update=change)
     whole = learn_stream(growing, LEARNED, budget, learning, folder=tmp_path / "whole")
     assert whole["memory_kept"]["training_images"] == 4 * whole["memory_kept"]["images"] == 48
@@ -158,18 +153,7 @@ def test_a_run_goes_on_with_its_tiles(
     with Image.open(tmp_path / "whole" / "memory.png") as picture:
         assert picture.size[0] > 100
     assert read_result(tmp_path / "whole" / "results.json").to_dict() == whole.to_dict()
-    test = Trainer.test
-
-    def interrupted(self: Trainer, net: Classifier, stage: int) -> Tensor:
-        if stage == 2:
-            raise KeyboardInterrupt
-        return test(self, net, stage)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "test", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            learn_stream(growing, LEARNED, budget, learning, folder=tmp_path / "stopped")
-    resumed = learn_stream(growing, LEARNED, budget, learning, folder=tmp_path / "stopped")
+    resumed = stopped_and_resumed(growing, LEARNED, budget, learning, tmp_path / "stopped")
     assert untimed(resumed) == untimed(whole)
 
 

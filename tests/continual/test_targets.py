@@ -10,11 +10,10 @@ from continual.api import learn_stream
 from continual.providers import first_of_each_class
 from continual.settings import Budget, Learning
 from continual.stream import Stream
-from continual.trainer import Phase, Trainer
+from continual.trainer import Phase
 from proxyset.artefact.build import build
 from proxyset.data.images import ImageSet, one_hot
-from proxyset.nets.classifier import Classifier
-from tests.continual.conftest import SOFT, Soft, make_scheme, untimed, watch_trainings
+from tests.continual.conftest import SOFT, Soft, make_scheme, stopped_and_resumed, untimed, watch_trainings
 
 
 def targets_of(data: ImageSet) -> Tensor:
@@ -92,24 +91,13 @@ def test_a_shrinking_memory_keeps_the_targets_of_what_it_keeps(growing: Stream) 
 
 @pytest.mark.parametrize("change", [{"scheme": "gdumb"}, {"kd": True}])
 def test_a_run_by_name_goes_on_with_its_targets(
-    monkeypatch: pytest.MonkeyPatch, growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, object]
+    growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, object]
 ) -> None:
     budget, learning = Budget(ipc=2, store=tmp_path), quick.model_copy(update=change)
     whole = learn_stream(growing, SOFT, budget, learning, folder=tmp_path / "whole")
     assert whole["memory_kept"]["soft_targets"]
     assert whole["memory"] == SOFT
-    test = Trainer.test
-
-    def interrupted(self: Trainer, net: Classifier, stage: int) -> Tensor:
-        if stage == 2:
-            raise KeyboardInterrupt
-        return test(self, net, stage)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "test", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            learn_stream(growing, SOFT, budget, learning, folder=tmp_path / "stopped")
-    resumed = learn_stream(growing, SOFT, budget, learning, folder=tmp_path / "stopped")
+    resumed = stopped_and_resumed(growing, SOFT, budget, learning, tmp_path / "stopped")
     assert untimed(resumed) == untimed(whole)
 
 

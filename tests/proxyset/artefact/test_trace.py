@@ -7,10 +7,11 @@ import pytest
 
 from proxyset.artefact import trace
 from proxyset.artefact.build import ProxySpec, build_claimed, build_file
-from proxyset.artefact.trace import hold_out, marks, read_rows
+from proxyset.artefact.trace import marks, read_rows, split
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
+from proxyset.methods.coreset import Random
 from proxyset.methods.dm import DM
 from proxyset.report.curves import save_trace
 from tests.conftest import make_dataset
@@ -35,7 +36,7 @@ def test_points_lie_ever_farther_apart() -> None:
 
 def test_held_out_images_are_training_images_that_are_not_condensed() -> None:
     data = make_dataset(counts=50)
-    real, validation = hold_out(data.train, data.spec)
+    real, validation = split(data.train, data.spec)
     assert len(validation) == 15
     assert len(real) + len(validation) == len(data.train)
     ours = {image.numpy().tobytes() for image in real.images}
@@ -89,3 +90,8 @@ def test_an_interrupted_trace_is_that_of_one_run(stop: int, tiny: Dataset, sessi
 def test_what_is_no_trace_is_refused(rows: Any) -> None:
     with pytest.raises(InputError, match="trace"):
         read_rows(rows)
+
+
+def test_methods_without_steps_are_refused(tiny: Dataset, session: Session) -> None:
+    with pytest.raises(InputError, match="trace"):
+        ProxySpec(tiny, Random(), 1, trace=2).engine(session)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
@@ -142,6 +142,28 @@ def test_networks_are_snapshots_or_lie_between_them_and_fresh_ones(
     assert (shares == {0.0}) == (share == 1.0)
 
 
+def test_trained_residual_networks_are_the_variant_that_condensing_takes(make_dataset: Callable[..., Dataset]) -> None:
+    """Its head sees the whole last map, so that the weights of the usual network would not fit."""
+    data = make_dataset(classes=2, counts=4, size=16)
+    run = start(data, ipc=1, net="resnet18", networks="between", trainings=1, teacher_epochs=1, batch_real=2)
+    shapes = {name: tensor.shape for name, tensor in run.network().state_dict().items()}
+    assert {name: tensor.shape for name, tensor in run.trained[0].items()} == shapes
+
+
+def test_trained_networks_need_an_image_to_hold_out_and_their_time_is_estimated(
+    make_dataset: Callable[..., Dataset],
+) -> None:
+    few = make_dataset(counts=(5, 1, 5))
+    with pytest.raises(InputError, match="held out"):
+        DM(**SMALL | {"networks": "trained"}).check(make_problem(few, 1))
+    data, session = make_dataset(), Session(device="cpu", compile="off")
+    short, long = (
+        DM(**SMALL | {"networks": "trained", "teacher_epochs": epochs}).estimate(make_problem(data), session, Engine())
+        for epochs in (1, 2000)
+    )
+    assert long.seconds > 20 * short.seconds
+
+
 def test_the_learning_rate_ends_at_zero_with_the_last_iteration(tiny: Dataset) -> None:
     run = start(tiny, schedule_img="cosine", iterations=10, lr_img=2.0)
     rates = [run.lr(number) for number in range(11)]
@@ -223,11 +245,10 @@ def test_on_digits_it_beats_the_images_that_it_starts_from() -> None:
 
 
 def test_the_flag_of_the_features_reaches_the_network(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
-    monkeypatch.setattr(
-        distribution_matching, "real_side", spied(distribution_matching.real_side, [], lambda d, f, t: seen.extend(f))
-    )
+    seen: list[int] = []
+    real_side = spied(distribution_matching.real_side, seen, lambda features, frequencies: features[0].shape[1])
+    monkeypatch.setattr(distribution_matching, "real_side", real_side)
     for features in ("last", "layers"):
         start(tiny, features=features).step(0)
-    assert seen[0].shape[1] == 4 * 2 * 2  # what the classifier sees
-    assert seen[-1].shape[1] == 4 * 2 * 2 + 8 * 8  # and the map of the first block
+    assert seen[0] == 4 * 2 * 2  # what the classifier sees
+    assert seen[-1] == 4 * 2 * 2 + 8 * 8  # and the map of the first block

@@ -13,8 +13,8 @@ from proxyset.data.images import ImageSet
 from proxyset.methods import kept as kept_module
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dsa import DC
-from proxyset.methods.snapshots import course_of
-from proxyset.methods.teacher import make, snapshots
+from proxyset.methods.snapshots import course_of, snapshots
+from proxyset.methods.teacher import make
 from tests.proxyset.methods.taught import NET, SOFT, Parts, context, same
 
 pytestmark = pytest.mark.usefixtures("short_students")

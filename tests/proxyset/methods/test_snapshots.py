@@ -12,8 +12,8 @@ from proxyset.errors import RunError
 from proxyset.methods import snapshots as snapshots_module
 from proxyset.methods import students as students_module
 from proxyset.methods.base import Problem
-from proxyset.methods.snapshots import hold_out
-from proxyset.methods.teacher import make, snapshots
+from proxyset.methods.snapshots import snapshots, split
+from proxyset.methods.teacher import make
 from proxyset.train.fit import fit
 from tests.proxyset.methods.taught import NET, SOFT, context, same
 from tests.proxyset.spy import spied
@@ -33,7 +33,7 @@ def test_held_out_images_are_never_trained_on(problem: Problem, monkeypatch: pyt
     for module in (snapshots_module, students_module):
         monkeypatch.setattr(module, "fit", spied(fit, given, lambda net, data, *rest, **more: data))
     make(SOFT, problem, context())
-    train, held_out = hold_out(problem)
+    train, held_out = split(problem)
     assert (len(train), len(held_out)) == (32, 4)  # of 12, 9 and 15
     assert sorted(held_out.labels.unique().tolist()) == [0, 1, 2]
     seen = torch.cat([normalise(data.images, problem.spec).flatten(1) for data in given])
@@ -49,9 +49,9 @@ def test_a_tenth_is_held_out_but_at_most_a_thousand(
 ) -> None:
     data = make_dataset(classes=5, counts=each)
     problem = Problem(data.train, data.spec, 1)
-    assert len(hold_out(problem)[1]) == held
+    assert len(split(problem)[1]) == held
     monkeypatch.setattr(snapshots_module, "MOST_HELD_OUT", 50)
-    assert len(hold_out(problem)[1]) == min(held, 50)
+    assert len(split(problem)[1]) == min(held, 50)
 
 
 def test_trainings_of_other_numbers_are_others(problem: Problem) -> None:

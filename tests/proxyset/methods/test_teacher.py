@@ -14,7 +14,8 @@ from proxyset.errors import InputError
 from proxyset.methods.base import Problem
 from proxyset.methods.coreset import Herding, Random
 from proxyset.methods.dsa import DC
-from proxyset.methods.teacher import label, make, snapshots, teacher_seconds
+from proxyset.methods.snapshots import snapshots
+from proxyset.methods.teacher import label, make, teacher_seconds
 from proxyset.nets.build import build_net
 from proxyset.testing import tiny_dataset
 from tests.proxyset.methods.taught import NET, SOFT, Parts, context
