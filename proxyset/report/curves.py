@@ -12,6 +12,9 @@ from proxyset.report.figures import write_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TICKS = {1: (1, 3, 10), 60: (0.5, 2, 10), 3600: (0.5, 2, 8, 24, 100)}
+"""Seconds of a unit, and which multiples of it are marked."""
+
 Curve = Sequence[tuple[float, float]]
 """Points of seconds and accuracy (0..1)."""
 
@@ -25,11 +28,15 @@ def save_trace(proxy: ProxySet, path: Path) -> Path:
     rows = read_rows(proxy.provenance.get("trace", []))
     name = f"{proxy.provenance.get('method', 'proxy set')}, {proxy.ipc} per class"
     curves = {name: [(row["seconds"], row["accuracy"]) for row in rows]}
-    return save_curves(curves, f"{proxy.spec.name} · students on held-out training images", path)
+    return save_curves(curves, f"{figure_name(proxy.spec.name)} · students on held-out training images", path)
 
 
 def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:
-    """Draw curves by their names, time on a logarithmic axis; returns the path."""
+    """Draw curves by their names, time on a logarithmic axis; returns the path.
+
+    Args:
+        title: as it is drawn; names of other people in it through `figure_name`.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
@@ -40,7 +47,7 @@ def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:
         axes.plot(places, heights, "o-", label=figure_name(name))
     _label_time(axes)
     axes.set_ylabel("accuracy %")
-    axes.set_title(figure_name(title), loc="left")
+    axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize="small")
     return write_figure(figure, path)
@@ -48,10 +55,17 @@ def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:
 
 def _label_time(axes: "Axes") -> None:
     """Seconds on a logarithmic axis, with ticks that people read."""
-    ticks = {1: "1 s", 10: "10 s", 60: "1 min", 300: "5 min", 900: "15 min", 3600: "1 h", 4 * 3600: "4 h", 86400: "1 d"}
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    shown = {place: words for place, words in ticks.items() if low <= place <= high}
-    axes.set_xticks(list(shown), list(shown.values()))
+    places = [number * unit for unit, numbers in TICKS.items() for number in numbers if low <= number * unit <= high]
+    axes.set_xticks(places, [_in_words(place) for place in places])
     axes.minorticks_off()
     axes.set_xlabel("time for learning")
+
+
+def _in_words(seconds: float) -> str:
+    """A mark on the axis: 20 s, 5 min, 2 h."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:g} {name}"
+    return f"{seconds:g} s"
