@@ -39,7 +39,8 @@ def fit_within(
     Raises:
         InputError: the method has no iterations to choose; not even one fits.
     """
-    method = check_within(wanted.method)
+    method = check_within(wanted.method).for_time(seconds)
+    wanted = replace(wanted, method=method)
     started = time.monotonic()
     if session.compute.compile == "auto":
         choice = "on" if seconds >= WORTH_COMPILING else "off"

@@ -15,13 +15,16 @@ from proxyset.claims import REPLACES, check_file
 from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
-from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, Seeds, extract, peek, read_yaml, with_group
+from proxyset.cli.method import Choice, asked_for, without_a_name
+from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, Seeds, extract, with_group
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
 from proxyset.cli.within import choose, recall
 from proxyset.errors import InputError
-from proxyset.methods.registry import METHODS, get_method
-from proxyset.settings import Compute, Duration, KeepAs, Settings
+from proxyset.methods.base import Problem
+from proxyset.methods.recommended import recommended
+from proxyset.methods.registry import get_method
+from proxyset.settings import Compute, Duration, KeepAs
 from proxyset.train.protocols import PAPER, Evaluation, ProtocolName
 from proxyset.train.recipe import MOST_EPOCHS
 
@@ -34,13 +37,6 @@ if TYPE_CHECKING:
 STORE = Path("proxysets")
 
 
-class Choice(Settings):
-    """The method."""
-
-    method: str = Field("dsa", description=f"{', '.join(METHODS)}, or package.module:Class, whose code is run")
-    ipc: int = Field(1, description="images per class")
-
-
 class How(Seed, Choice):
     """How."""
 
@@ -48,7 +44,7 @@ class How(Seed, Choice):
         None,
         title="DURATION",
         description="for each set: in place of the method's iterations, as many as this time allows, such as 20min or "
-        "1h30min",
+        "1h30min; with no --method, what does best in such a time",
     )
     trace: int = Field(
         0,
@@ -100,7 +96,8 @@ class Build(ConfiguredCommand):
 
 
 def build_command(argv: list[str]) -> None:
-    method_class = get_method(_method_name(argv))
+    wanted_method = asked_for(argv)
+    method_class = get_method(wanted_method or without_a_name(argv))
     name = method_class.name
     command = parse(with_group(Build, method_class, f"flags of method {name}", "method"), argv, "proxyset build")
     from proxyset.artefact.build import ProxySpec
@@ -112,6 +109,9 @@ def build_command(argv: list[str]) -> None:
     dataset = load(command.data.dataset, progress=True, **command.data.choices())
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
+    if wanted_method is None and command.how.within is not None:
+        method, why = recommended(method, Problem(dataset.train, dataset.spec, command.how.ipc))
+        say(why)
     wanted = {
         seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as, trace=command.how.trace)
         for seed in seeds
@@ -143,14 +143,6 @@ def build_command(argv: list[str]) -> None:
         print(json.dumps([{"file": str(path), **load_set(path).provenance} for path in sets]))
     for path in sets:
         say(f"{path}\n{picture_path(path)}")
-
-
-def _method_name(argv: list[str]) -> str:
-    """The method that is asked for: its flags are needed to understand the others."""
-    name = peek(argv, "method")
-    if name is None:
-        name = read_yaml(peek(argv, "config")).get("method", Choice.model_fields["method"].default)
-    return str(name)
 
 
 def _output(command: Build, wanted: ProxySpec) -> Path:

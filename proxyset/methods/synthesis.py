@@ -6,7 +6,7 @@ A learned method gives its state (`Synthesis`), how one step changes it, and how
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import Field, field_validator
 
@@ -74,6 +74,11 @@ class LearnedMethod(Formed, Method):
     def period(self, problem: Problem) -> int:
         """After how many steps the work repeats, where the first step of each round takes longer than the others."""
         return self.steps_per_iteration(problem)
+
+    def for_time(self, seconds: float) -> Self:
+        """The method for a build that may take so long, its iterations apart: what the user left open can depend on it.
+        """
+        return self
 
     def advice(self) -> str:
         """What to change where the loss is no longer a number."""

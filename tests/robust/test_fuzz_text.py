@@ -13,7 +13,8 @@ import yaml
 
 from proxyset.artefact.export import export
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.cli.build import Build, _method_name
+from proxyset.cli.build import Build
+from proxyset.cli.method import asked_for, without_a_name
 from proxyset.cli.options import Command, compose, flatten, read_yaml, with_group
 from proxyset.cli.parse import parse
 from proxyset.data.folder import TARGETS
@@ -94,7 +95,7 @@ def test_what_the_parser_of_the_command_line_makes_of_them(tmp_path: Path) -> No
 
     def read(data: bytes) -> Command:
         argv = ["--config", str(write(path, data))]
-        return parse(model_of(_method_name(argv)), argv, "proxyset build")
+        return parse(model_of(asked_for(argv) or without_a_name(argv)), argv, "proxyset build")
 
     assert survives(read, mutants(CONFIG.encode(), 40, seed=3), can_be).total() == 40
 
