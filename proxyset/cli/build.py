@@ -110,7 +110,8 @@ def build_command(argv: list[str]) -> None:
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
     if wanted_method is None and command.how.within is not None:
-        method, why = recommended(method, Problem(dataset.train, dataset.spec, command.how.ipc))
+        problem = Problem(dataset.train, dataset.spec, command.how.ipc)
+        method, why = recommended(method, problem, command.how.within)
         say(why)
     wanted = {
         seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as, trace=command.how.trace)

@@ -30,6 +30,7 @@ class DM(LearnedMethod):
     """
 
     name: ClassVar[str] = "dm"
+    quick_net: ClassVar[str | None] = "convnet-w32"
 
     net: str = Field(
         DEFAULT_NET, description="network whose features are matched, or package.module:function, whose code is run"

@@ -31,6 +31,7 @@ class KRR(LearnedMethod):
     """
 
     name: ClassVar[str] = "krr"
+    quick_net: ClassVar[str | None] = "convnet-w32"
 
     targets: Literal["hard", "teacher", "learned"] = Field(  # type: ignore[assignment]
         "learned",

@@ -6,7 +6,7 @@ A learned method gives its state (`Synthesis`), how one step changes it, and how
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, field_validator
 
@@ -37,6 +37,7 @@ class Synthesis(Protocol):
         """Go on from what `state` gave."""
 
 
+QUICK = 2 * 3600  # seconds: what was measured within; beyond it the papers' networks are not second-guessed
 FIRST = ("real", "noise")
 SUFFIX = ".safetensors"
 INIT = f"first images: real, noise, or those of a proxy set with as many: its {SUFFIX} file"
@@ -44,6 +45,9 @@ INIT = f"first images: real, noise, or those of a proxy set with as many: its {S
 
 class LearnedMethod(Formed, Method):
     """Base of the methods that learn their images step by step, from `init` on, through a formation."""
+
+    quick_net: ClassVar[str | None] = None
+    """The network for short builds, where it is not the default."""
 
     init: str = Field("real", description=INIT)
 
@@ -76,9 +80,13 @@ class LearnedMethod(Formed, Method):
         return self.steps_per_iteration(problem)
 
     def for_time(self, seconds: float) -> Self:
-        """The method for a build that may take so long, its iterations apart: what the user left open can depend on it.
+        """The method for a build that may take so long, its iterations apart.
+
+        Where the user left the network open, a narrow one where it was measured to reach more in such a time.
         """
-        return self
+        if self.quick_net is None or seconds > QUICK or "net" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"net": self.quick_net})
 
     def advice(self) -> str:
         """What to change where the loss is no longer a number."""
