@@ -16,16 +16,16 @@ ARGS ?=
 # the digits two classes at a time with a condensed memory. Everything lands in demo/.
 demo: .venv/done
 	$(BIN)/proxyset build --config configs/proxyset/demo.yaml --force
-	$(BIN)/proxyset eval demo/digits-dsa.safetensors --nets 5 --baseline random herding whole
+	$(BIN)/proxyset eval demo/digits-dm.safetensors --nets 5 --baseline random herding whole
 	$(BIN)/search run --config configs/search/demo.yaml --force
 	$(BIN)/continual run --config configs/continual/demo.yaml --force
-	@echo "look at demo/digits-dsa.png, the pictures in demo/search/, demo/continual/matrix.png and memory.png"
+	@echo "look at demo/digits-dm.png, the pictures in demo/search/, demo/continual/matrix.png and memory.png"
 
 # All checks. ARGS narrows the tests: make test ARGS='tests/search -k rank'
 test: lint
 	$(THREADS) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-# Kills `search` and `continual` at every write point; `make test` takes every fourth.
+# Kills `search` and `continual` at every write point; `make test` takes every eighth.
 kills: .venv/done
 	$(THREADS) KILL_EVERY=1 $(BIN)/pytest -n 2 tests/robust -k kills
 

@@ -17,7 +17,7 @@ from proxyset.errors import InputError
 from proxyset.methods.base import Context, Method
 from proxyset.methods.synthesis import LearnedMethod, Synthesis
 from proxyset.methods.teacher import find_teacher
-from proxyset.progress import duration
+from proxyset.progress import Progress, duration, silent
 
 WORTH_COMPILING = 120.0  # seconds of work from which compiling it pays, where the user left that open
 TIMED = 3  # steps, at least
@@ -26,7 +26,7 @@ MARGIN = 0.97  # of what is left that is planned for, because machines are noisy
 
 
 def fit_within(
-    wanted: ProxySpec, seconds: float, session: Session, keep: Path | None = None
+    wanted: ProxySpec, seconds: float, session: Session, keep: Path | None = None, progress: Progress = silent
 ) -> tuple[ProxySpec, Session]:
     """The same work with as many iterations as `seconds` allow, and the session that it runs in.
 
@@ -35,6 +35,7 @@ def fit_within(
 
     Args:
         keep: as `Context.keep`.
+        progress: its part shows how far trainings that come first are.
 
     Raises:
         InputError: the method has no iterations to choose; not even one fits.
@@ -46,7 +47,7 @@ def fit_within(
         choice = "on" if seconds >= WORTH_COMPILING else "off"
         session = Session(session.compute.model_copy(update={"compile": choice}))
     engine = wanted.engine(session)
-    context = Context(torch.Generator(), session, engine, keep=keep)
+    context = Context(torch.Generator(), session, engine, progress, keep=keep)
     if method.targets == "teacher":
         find_teacher(method, wanted.problem, context)
     each = _seconds_of_an_iteration(method, wanted, context, SHARE * seconds)

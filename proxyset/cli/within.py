@@ -34,13 +34,18 @@ def choose(todo: Sets, seconds: float, session: Session) -> tuple[Sets, Session]
 
     from proxyset.artefact.outputs import keep_folder
     from proxyset.artefact.within import check_within, fit_within
+    from proxyset.progress import ProgressLine
 
     chosen = next((wanted for wanted in todo.values() if wanted.clock is not None), None)
     if chosen is None and todo:
         path, wanted = next(iter(todo.items()))
         check_within(wanted.method)
         say(f"{path.stem}: a few steps are timed")
-        chosen, session = fit_within(wanted, seconds, session, keep=keep_folder(path))
+        line = ProgressLine(path.stem)
+        try:
+            chosen, session = fit_within(wanted, seconds, session, keep_folder(path), line)
+        finally:
+            line.close()
     if chosen is None:
         return todo, session
     say(str(chosen.clock))
