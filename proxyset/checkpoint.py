@@ -89,12 +89,16 @@ class Checkpoint:
         """Do not count time that went into something else."""
         self.seconds -= seconds
 
-    def begin(self) -> None:
+    def begin(self, spent: float = 0.0) -> None:
         """Write a state without tensors, that of before the first step, unless there is one already.
 
         It keeps what the identity says, for work whose settings are not chosen again.
+
+        Args:
+            spent: seconds that have gone into this work before.
         """
         if not self.path.exists():
+            self.seconds += spent
             self._latest = (0, {})
             self.write()
 

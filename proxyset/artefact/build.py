@@ -197,7 +197,7 @@ def build_claimed(
     if force:
         checkpoint.remove()
     if wanted.clock is not None:
-        checkpoint.begin()
+        checkpoint.begin(wanted.clock.spent)
     try:
         proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, keep_folder(path))
     except RunError as error:

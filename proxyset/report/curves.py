@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.trace import read_rows
+from proxyset.errors import InputError
 from proxyset.names import figure_name
 from proxyset.report.figures import write_figure
 
@@ -25,10 +26,23 @@ def save_trace(proxy: ProxySet, path: Path) -> Path:
     Raises:
         InputError: it has none that can be read.
     """
-    rows = read_rows(proxy.provenance.get("trace", []))
-    name = f"{proxy.provenance.get('method', 'proxy set')}, {proxy.ipc} per class"
-    curves = {name: [(row["seconds"], row["accuracy"]) for row in rows]}
-    return save_curves(curves, f"{figure_name(proxy.spec.name)} · students on held-out training images", path)
+    return save_traces({f"{proxy.provenance.get('method', 'proxy set')}, {proxy.ipc} per class": proxy}, path)
+
+
+def save_traces(proxies: Mapping[str, ProxySet], path: Path) -> Path:
+    """Draw the traces of sets of one dataset in one picture, by the names that are given; returns the path.
+
+    Raises:
+        InputError: one of them has none that can be read; they are of different datasets, or there are none.
+    """
+    datasets = {figure_name(proxy.spec.name) for proxy in proxies.values()}
+    if len(datasets) != 1:
+        raise InputError(f"traces of one dataset can be compared, got those of {', '.join(sorted(datasets)) or 'none'}")
+    curves = {}
+    for name, proxy in proxies.items():
+        rows = read_rows(proxy.provenance.get("trace", []))
+        curves[name] = [(row["seconds"], row["accuracy"]) for row in rows]
+    return save_curves(curves, f"{datasets.pop()} · students on held-out training images", path)
 
 
 def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:

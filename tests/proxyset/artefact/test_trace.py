@@ -1,5 +1,6 @@
 """Students on held-out images while a set is learned: they change nothing, and survive an interruption."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Random
 from proxyset.methods.dm import DM
-from proxyset.report.curves import save_trace
+from proxyset.report.curves import save_trace, save_traces
 from tests.conftest import make_dataset
 
 FAST: dict[str, Any] = {"net": "convnet-w4-d1", "batch_real": 4, "iterations": 4}
@@ -57,6 +58,10 @@ def test_a_trace_tells_iterations_seconds_and_accuracy(tiny: Dataset, session: S
     assert seconds == sorted(seconds)
     assert proxy.provenance["held_out"] == 4
     assert save_trace(proxy, tmp_path / "trace.png").stat().st_size > 1000
+    assert save_traces({"one": proxy, "two": proxy}, tmp_path / "traces.png").stat().st_size > 1000
+    other = replace(proxy, spec=replace(proxy.spec, name="another"))
+    with pytest.raises(InputError, match="one dataset"):
+        save_traces({"one": proxy, "two": other}, tmp_path / "traces.png")
 
 
 def test_looking_changes_nothing(tiny: Dataset, session: Session, tmp_path: Path) -> None:
