@@ -25,6 +25,7 @@ from proxyset.methods.base import Method
 from proxyset.methods.coreset import FeatureCoreset
 from proxyset.methods.ranking import pick
 from proxyset.progress import Progress
+from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
 
 
@@ -120,7 +121,9 @@ class MethodProvider(Provider):
         wanted, ranker = self._spec(task, ipc), self._learner_method()
         if net is not None and ranker is not None:
             started = time.monotonic()
-            data = pick(wanted.problem, ranker.rank_by(net, wanted.problem, self.session.device), ranker.formation)
+            generator = make_generator(self.seed, "condense", ranker.name)
+            ranked = ranker.rank_by(net, wanted.problem, self.session.device, generator)
+            data = pick(wanted.problem, ranked, ranker.formation)
             return _as_pixels(data, task), time.monotonic() - started
         path = self._path(wanted, task)
         options: Any = {"session": self.session, "progress": self.show(path.stem)}

@@ -1,4 +1,4 @@
-"""Methods that pick real images: random, herding, k-center, forgetting. `ranking.py` holds what they compute.
+"""Methods that pick real images: random, herding, k-center, k-means, forgetting. `ranking.py` has what they compute.
 
 This file can be read without torch.
 """
@@ -104,7 +104,7 @@ class FeatureCoreset(TrainingCoreset):
     def trains(self) -> bool:
         return self.features == "network"
 
-    def pick(self, features: Tensor, count: int) -> Tensor:
+    def pick(self, features: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Positions of `count` rows of `features` (N×F), best first."""
         raise NotImplementedError
 
@@ -112,9 +112,11 @@ class FeatureCoreset(TrainingCoreset):
         from proxyset.methods.ranking import train_network
 
         net = train_network(self, problem, context) if self.trains() else None
-        return self.rank_by(net, problem, context.engine.device)
+        return self.rank_by(net, problem, context.engine.device, context.generator)
 
-    def rank_by(self, net: nn.Module | None, problem: Problem, device: torch.device) -> list[Tensor]:
+    def rank_by(
+        self, net: nn.Module | None, problem: Problem, device: torch.device, generator: torch.Generator
+    ) -> list[Tensor]:
         """For each class the positions in `problem.real` of `ipc`·f² images, best first, by features of a network.
 
         Args:
@@ -126,7 +128,7 @@ class FeatureCoreset(TrainingCoreset):
         for index in problem.classes:
             features = embed(net, problem.real[index], problem.spec, device)
             features = scaled(features) if self.l2_normalise else features
-            ranked.append(index[self.pick(features, problem.ipc * self.tiles()).cpu()])
+            ranked.append(index[self.pick(features, problem.ipc * self.tiles(), generator).cpu()])
         return ranked
 
 
@@ -135,7 +137,7 @@ class Herding(FeatureCoreset):
 
     name: ClassVar[str] = "herding"
 
-    def pick(self, features: Tensor, count: int) -> Tensor:
+    def pick(self, features: Tensor, count: int, generator: torch.Generator) -> Tensor:
         from proxyset.methods.ranking import herd
 
         return herd(features, count)
@@ -146,10 +148,21 @@ class KCenter(FeatureCoreset):
 
     name: ClassVar[str] = "k-center"
 
-    def pick(self, features: Tensor, count: int) -> Tensor:
+    def pick(self, features: Tensor, count: int, generator: torch.Generator) -> Tensor:
         from proxyset.methods.ranking import k_center
 
         return k_center(features, count)
+
+
+class KMeans(FeatureCoreset):
+    """Picks nearest to the centres of k-means, so that they cover a class evenly (DREAM, Liu et al., ICCV 2023)."""
+
+    name: ClassVar[str] = "k-means"
+
+    def pick(self, features: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        from proxyset.methods.centres import nearest_to_centres
+
+        return nearest_to_centres(features, count, generator)
 
 
 class Forgetting(TrainingCoreset):

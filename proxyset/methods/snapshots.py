@@ -40,7 +40,7 @@ class Snapshots:
 
     Attributes:
         states: the weights after each epoch, on the CPU: those after epoch k are `states[k - 1]`.
-        validation: the share (0..1) of the held-out images that they classify correctly.
+        validation: the share (0..1) of the held-out images that they classify correctly; NaN where none were.
         seconds: what it took, in all the processes that worked on it.
     """
 
@@ -59,6 +59,7 @@ class Course:
         augment: strategy, as it is used on these images.
         number: which one of several trainings, each with weights and an order of its own.
         condensing: see `build_net`.
+        whole: train on all real images, and hold none out.
     """
 
     net: str
@@ -66,6 +67,7 @@ class Course:
     augment: str = ALL
     number: int = 0
     condensing: bool = False
+    whole: bool = False
 
     def recipe(self, epochs: int | None = None) -> Recipe:
         """The learning rate stays as it is, so that stopping early is the same as a shorter training."""
@@ -77,7 +79,7 @@ class Course:
         return build_net(self.net, **spec.shape, generator=generator, device=device, condensing=self.condensing)
 
     def wanted(self, problem: Problem) -> Wanted:
-        spec, kept = problem.spec, (HELD_OUT, MOST_HELD_OUT)
+        spec, kept = problem.spec, (0, 0) if self.whole else (HELD_OUT, MOST_HELD_OUT)
         form = {key: value for key, value in asdict(spec).items() if key not in ("name", "class_names")}
         which = {"net": self.net, "number": self.number, "condensing": self.condensing, "seed": SEED}
         data = {"sha256": problem.sha256, "form": form | {"classes": spec.classes}, "held_out": kept}
@@ -164,7 +166,7 @@ def tested_at_once(net: str, spec: DatasetSpec, session: Session, engine: Engine
 
 def _train(course: Course, problem: Problem, context: Context, wanted: Wanted, unfinished: Path | None) -> State:
     session, spec, net = context.session, problem.spec, course.net
-    train, held_out = split(problem)
+    train, held_out = (problem.real, None) if course.whole else split(problem)
     engine = session.plan(training_work(session, net, spec, course.recipe(), len(train)))
     session.say_once(f"teacher: {net}, {course.epochs} epochs on {len(train)} images of {spec.name}")
     states: list[State] = []
@@ -187,7 +189,7 @@ def _train(course: Course, problem: Problem, context: Context, wanted: Wanted, u
     size, validation = tested_at_once(net, spec, session, engine), []
     for state in states:
         model.load_state_dict(state)
-        validation.append(accuracy(model, held_out, spec, size))
+        validation.append(float("nan") if held_out is None else accuracy(model, held_out, spec, size))
     facts = {"validation": torch.tensor(validation, dtype=torch.float64)}
     return _by_epoch(states) | facts | {"seconds": torch.tensor(clock.elapsed(), dtype=torch.float64)}
 

@@ -37,14 +37,14 @@ def test_pixel_features_need_no_network(method: Any, l2_normalise: bool, tiny: D
         real = normalise(tiny.train.images[tiny.train.labels == label], tiny.spec)
         features = real.flatten(1)
         features = features / features.norm(dim=1, keepdim=True) if l2_normalise else features
-        picks = chosen.pick(features, 3)
+        picks = chosen.pick(features, 3, torch.Generator())
         torch.testing.assert_close(found.images[found.labels == label], real[picks])
 
 
 def test_features_of_a_given_network_rank_too(tiny: Dataset, generator: torch.Generator) -> None:
     """As continual learning does it, with the network that is being learned."""
     net = build_net("convnet-w4-d1", channels=1, size=8, classes=3, generator=generator)
-    ranked = Herding().rank_by(net, make_problem(tiny, 3), CPU)
+    ranked = Herding().rank_by(net, make_problem(tiny, 3), CPU, generator)
     for label, index in enumerate(ranked):
         places = (tiny.train.labels == label).nonzero().flatten()
         features = scaled(embed(net, tiny.train[places], tiny.spec, CPU))

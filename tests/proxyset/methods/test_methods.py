@@ -126,6 +126,8 @@ def test_within_a_class_the_best_come_first(name: str, tiny: Dataset) -> None:
     """Then the head of a larger set is the smaller set, as a memory that shrinks needs it."""
     if not get_method(name).picks_real:
         pytest.skip("makes its images anew for every ipc")
+    if name == "k-means":
+        pytest.skip("covers a class by as many picks as are wanted, and ranks none before another")
     larger, smaller = condense(name, tiny, ipc=5), condense(name, tiny, ipc=2)
     for label in range(3):
         assert torch.equal(larger.images[larger.labels == label][:2], smaller.images[smaller.labels == label])
