@@ -16,7 +16,15 @@ from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.methods.krr import KRR
 from proxyset.methods.lamb import Moments, lamb
 from proxyset.methods.pool import Pool
-from proxyset.methods.regression import centred, half_squared_error, margin, predict, probabilities, scale
+from proxyset.methods.regression import (
+    centred,
+    first_targets,
+    half_squared_error,
+    margin,
+    predict,
+    scale,
+    stored_targets,
+)
 from proxyset.methods.synthesis import cosine
 from proxyset.nets.build import build_net
 
@@ -30,7 +38,9 @@ class KernelRidge:
         self.real = context.engine.place(problem.real)
         self.operations = augment.operations(method.augment, self.spec.flip)
         self.images = initial_images(problem, method.init, method.formation, self.generator).to(self.device)
-        self.targets = self.first_targets().to(self.device)
+        self.factor = scale(self.spec.classes)
+        targets = first_targets(problem, method.tiles(), method.learns_targets(), self.factor)
+        self.targets = targets.to(self.device)
         self.moments = Moments.zeros(self.images), Moments.zeros(self.targets)
         self.features = context.features(method.net, self.spec)
         self.gradients = context.gradients(method.net, self.spec, condensing=True)
@@ -39,15 +49,6 @@ class KernelRidge:
     def new_network(self) -> nn.Module:
         shape = self.spec.shape
         return build_net(self.method.net, **shape, generator=self.generator, device=self.device, condensing=True)
-
-    def first_targets(self) -> Tensor:
-        """Those of the labels, or of the set that learning starts from, where targets are learned."""
-        classes, start = self.spec.classes, self.problem.start
-        if self.method.learns_targets() and start is not None and start.targets is not None:
-            targets = start.targets.reshape(-1, classes)
-        else:
-            targets = one_hot(self.problem.labels, classes).repeat_interleave(self.method.tiles(), 0)
-        return centred(targets) / scale(classes)
 
     def step(self, number: int) -> float:
         """One step of images and targets, then one of the network that gave the features.
@@ -101,8 +102,7 @@ class KernelRidge:
     def result(self) -> ImageSet:
         formation, targets = self.method.formation, None
         if self.method.learns_targets():
-            targets = probabilities(self.targets).cpu()
-            targets = targets if formation == 1 else targets.unflatten(0, (-1, formation**2))
+            targets = stored_targets(self.targets, formation, self.factor)
         return stored(self.problem, self.images, formation, targets)
 
     def state(self) -> State:

@@ -22,6 +22,7 @@ METHODS: Registry[type[Any]] = Registry(  # Any, because each method has argumen
         "dsa": "proxyset.methods.dsa:DSA",
         "dm": "proxyset.methods.dm:DM",
         "krr": "proxyset.methods.krr:KRR",
+        "kip": "proxyset.methods.kip:KIP",
     },
 )
 """Methods by name, each imported when it is first asked for. `METHODS.register(name, Class)` adds one of your own;

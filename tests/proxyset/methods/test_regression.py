@@ -68,17 +68,17 @@ def test_targets_that_have_not_moved_are_their_labels_again(classes: int) -> Non
     assert first.sum(1).abs().max() < 1e-5
     expected = math.sqrt((1 - 1 / classes) * 10 / classes)
     assert first.norm(dim=1).tolist() == pytest.approx([expected] * classes, rel=1e-5)
-    torch.testing.assert_close(probabilities(first), truth, rtol=0, atol=1e-5)
+    torch.testing.assert_close(probabilities(first, scale(classes)), truth, rtol=0, atol=1e-5)
 
 
 def test_probabilities_give_soft_targets_back(generator: torch.Generator) -> None:
     soft = torch.rand(5, 4, generator=generator).softmax(1)
-    torch.testing.assert_close(probabilities(centred(soft) / scale(4)), soft, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(probabilities(centred(soft) / scale(4), scale(4)), soft, rtol=1e-5, atol=1e-6)
 
 
 def test_any_targets_become_probabilities_with_the_same_order(generator: torch.Generator) -> None:
     targets = torch.cat([3 * torch.randn(50, 7, generator=generator), torch.full((1, 7), -100.0)])
-    found = probabilities(targets)
+    found = probabilities(targets, scale(7))
     assert found.min() >= 0
     torch.testing.assert_close(found.sum(1), torch.ones(51))
     some = targets.max(1).values > 0

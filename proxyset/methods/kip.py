@@ -1,0 +1,84 @@
+"""KIP, Kernel Inducing Points (Nguyen et al., ICLR 2021): settings and cost.
+
+`inducing_points.py` holds the algorithm. This file can be read without torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from proxyset.errors import InputError
+from proxyset.methods.base import Context, Problem
+from proxyset.methods.synthesis import LearnedMethod
+
+if TYPE_CHECKING:
+    from proxyset.compute.plan import Engine, Estimate
+    from proxyset.compute.session import Session
+    from proxyset.methods.inducing_points import InducingPoints
+
+
+class KIP(LearnedMethod):
+    """Kernel inducing points: a ridge regression on the set, with the kernel of an infinitely wide network, predicts
+    the real images.
+
+    The network is fully connected, so that what is learned suits such a network better than a ConvNet.
+    """
+
+    name: ClassVar[str] = "kip"
+
+    targets: Literal["hard", "teacher", "learned"] = Field(  # type: ignore[assignment]
+        "hard",
+        description="what students learn: labels, the answers of a network trained on the whole set, or targets that "
+        "are learned with the images",
+    )
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="steps")
+    batch_real: int = Field(5000, ge=1, description="real images per step, of all classes, without replacement")
+    lr_img: float = Field(0.04, gt=0, description="learning rate of images and targets (Adam)")
+    ridge: float = Field(1e-6, gt=0, description="λ of the regression, as a share of the kernel's mean diagonal")
+    hidden: int = Field(1, ge=1, le=100, description="hidden layers of the network")
+    augment: str = Field(
+        "none",
+        description="Siamese augmentation, such as color_crop or none, or package.module:NAME, whose code is run",
+    )
+
+    def advice(self) -> str:
+        return "lower `lr_img`, or raise `ridge`"
+
+    def learns_targets(self) -> bool:
+        return self.targets == "learned"
+
+    def trains(self) -> bool:
+        """Whether the method's network is trained: there is none."""
+        return False
+
+    def check(self, problem: Problem) -> None:
+        from proxyset.data import augment
+
+        super().check(problem)
+        if problem.spec.classes < 2:
+            raise InputError(f"{problem.spec.name} has one class: `kip` learns what tells classes apart")
+        augment.operations(self.augment, problem.spec.flip)
+
+    def resolved(self, problem: Problem) -> dict[str, Any]:
+        from proxyset.data import augment
+
+        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
+        return super().resolved(problem) | {"augment": operations}
+
+    def total_steps(self, problem: Problem) -> int:
+        return self.iterations
+
+    def start(self, problem: Problem, context: Context) -> InducingPoints:
+        from proxyset.methods.inducing_points import InducingPoints
+
+        return InducingPoints(self, problem, context)
+
+    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
+        import torch
+
+        from proxyset.compute.clock import timed
+
+        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
+        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
