@@ -97,7 +97,7 @@ class Build(ConfiguredCommand):
 
 def build_command(argv: list[str]) -> None:
     wanted_method = asked_for(argv)
-    method_class = get_method(wanted_method or without_a_name(argv))
+    method_class = get_method(without_a_name(argv) if wanted_method is None else wanted_method)
     name = method_class.name
     command = parse(with_group(Build, method_class, f"flags of method {name}", "method"), argv, "proxyset build")
     from proxyset.artefact.build import ProxySpec

@@ -23,6 +23,10 @@ METHODS: Registry[type[Any]] = Registry(  # Any, because each method has argumen
         "dm": "proxyset.methods.dm:DM",
         "krr": "proxyset.methods.krr:KRR",
         "kip": "proxyset.methods.kip:KIP",
+        "dd": "proxyset.methods.dd:DD",
+        "ld": "proxyset.methods.ld:LD",
+        "gtn": "proxyset.methods.gtn:GTN",
+        "mtt": "proxyset.methods.mtt:MTT",
     },
 )
 """Methods by name, each imported when it is first asked for. `METHODS.register(name, Class)` adds one of your own;

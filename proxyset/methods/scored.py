@@ -53,7 +53,7 @@ class DifficultyCoreset(Coreset):
         "convnet", description="networks trained on the whole set, or package.module:function, whose code is run"
     )
     epochs: int = Field(10, ge=1, le=MOST_EPOCHS, description="epochs after which they are asked (paper: 10 to 20)")
-    nets: int = Field(10, ge=1, le=1000, description="networks whose answers are averaged (paper: 10)")
+    trainings: int = Field(10, ge=1, le=1000, description="networks whose answers are averaged (paper: 10)")
     keep: Literal["hardest", "easiest"] = Field(
         "hardest", description="which images come first; the paper keeps the hardest, of large sets"
     )
@@ -68,7 +68,7 @@ class DifficultyCoreset(Coreset):
         """The trainings, numbered from `first` on; each is kept for other builds."""
         from proxyset.methods.snapshots import course_of
 
-        numbers = range(first, first + self.nets)
+        numbers = range(first, first + self.trainings)
         return [course_of(problem, self.net, self.epochs, number=number, whole=True) for number in numbers]
 
     def measure(self, net: nn.Module, problem: Problem) -> Tensor:

@@ -60,6 +60,7 @@ class Course:
         number: which one of several trainings, each with weights and an order of its own.
         condensing: see `build_net`.
         whole: train on all real images, and hold none out.
+        momentum: of SGD.
     """
 
     net: str
@@ -68,10 +69,13 @@ class Course:
     number: int = 0
     condensing: bool = False
     whole: bool = False
+    momentum: float = 0.9
 
     def recipe(self, epochs: int | None = None) -> Recipe:
         """The learning rate stays as it is, so that stopping early is the same as a shorter training."""
-        return Training().recipe(epochs or self.epochs, schedule="constant", augment=self.augment)
+        return Training().recipe(
+            epochs or self.epochs, schedule="constant", augment=self.augment, momentum=self.momentum
+        )
 
     def build(self, spec: DatasetSpec, device: torch.device) -> nn.Module:
         """The network before the training."""

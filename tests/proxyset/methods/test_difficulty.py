@@ -17,7 +17,7 @@ from proxyset.methods.scored import EL2N, Entropy, GraNd
 from proxyset.nets.build import build_net
 from tests.proxyset.methods.made import condense, make_context, make_problem
 
-SMALL: dict[str, Any] = {"net": "convnet-w4-d1", "nets": 2, "epochs": 1}
+SMALL: dict[str, Any] = {"net": "convnet-w4-d1", "trainings": 2, "epochs": 1}
 NETS = ["convnet-w4-d1", "convnet-w4-d1-relu-batch-avg", "mlp"]
 
 

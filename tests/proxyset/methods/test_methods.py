@@ -35,7 +35,12 @@ SMALL: dict[str, Any] = {
     "batch_net": 8,
 }
 # Settings of single methods, where these are not small enough or a method has others.
-SETTINGS: dict[str, dict[str, Any]] = {"krr": {"pool": 2, "pool_steps": 2}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "krr": {"pool": 2, "pool_steps": 2},
+    "ld": {"unroll": 2, "reset": 2},
+    "mtt": {"experts": 1, "expert_epochs": 2, "latest_start": 1, "span": 1, "unroll": 2},
+    "gtn": {"noise": 4, "width": 8},
+}
 
 
 def shrink(name: str) -> Method:

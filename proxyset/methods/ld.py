@@ -1,0 +1,78 @@
+"""Label Distillation (Bohdal et al., 2020): settings and cost.
+
+`label_distillation.py` holds the algorithm. This file can be read without torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from proxyset.errors import InputError
+from proxyset.methods.base import DEFAULT_NET, Context, Problem
+from proxyset.methods.synthesis import LearnedMethod
+
+if TYPE_CHECKING:
+    from proxyset.compute.plan import Engine, Estimate
+    from proxyset.compute.session import Session
+    from proxyset.methods.label_distillation import LabelDistillation
+
+
+class LD(LearnedMethod):
+    """Label distillation: the images stay what they are, such as real ones, and soft targets for them are learned.
+
+    On digits the authors' own numbers lie below those of random images with their labels, and so do ours: labels say
+    all there is to say of a clear digit. Targets of noise, or of images of other classes, can be learned all the same.
+    """
+
+    name: ClassVar[str] = "ld"
+
+    targets: Literal["learned"] = Field(  # type: ignore[assignment]
+        "learned", description="what students learn: targets that the method learns"
+    )
+    solver: Literal["gradient", "ridge"] = Field(
+        "gradient",
+        description="how targets lead to a classifier: by steps of training the whole network, or by a ridge "
+        "regression on its features",
+    )
+    net: str = Field(
+        DEFAULT_NET, description="network that is trained on the set, or package.module:function, whose code is run"
+    )
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="steps")
+    batch_real: int = Field(1024, ge=1, description="real images per step, of all classes, without replacement")
+    unroll: int = Field(10, ge=1, le=10_000, description="steps of training to go back through (`solver=gradient`)")
+    lr_net: float = Field(0.01, gt=0, description="learning rate of the network (SGD)")
+    lr_targets: float = Field(0.001, gt=0, description="learning rate of the targets (Adam)")
+    reset: int = Field(100, ge=1, le=1_000_000, description="steps after which a fresh network takes over")
+    ridge: float = Field(1e-6, gt=0, description="λ of the regression, as a share of the kernel's mean diagonal")
+
+    def advice(self) -> str:
+        return "lower `lr_net` or `lr_targets`, or raise `ridge`"
+
+    def total_steps(self, problem: Problem) -> int:
+        return self.iterations
+
+    def check(self, problem: Problem) -> None:
+        from proxyset.methods.views import check_view
+        from proxyset.nets.build import outline
+
+        super().check(problem)
+        if problem.spec.classes < 2:
+            raise InputError(f"{problem.spec.name} has one class: `ld` learns what tells classes apart")
+        net = outline(self.net, **problem.spec.shape)
+        if self.solver == "ridge":
+            check_view("last", self.net, net, with_classes=False)
+
+    def start(self, problem: Problem, context: Context) -> LabelDistillation:
+        from proxyset.methods.label_distillation import LabelDistillation
+
+        return LabelDistillation(self, problem, context)
+
+    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
+        import torch
+
+        from proxyset.compute.clock import timed
+
+        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
+        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
