@@ -1,6 +1,7 @@
 """The closed form of the tangent kernel against gradients of wide networks, and against its definition."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ class Wide(nn.Module):
         super().__init__()
         sizes = [inputs, *[width] * hidden, 1]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             self.weights.append(torch.randn(after, before, generator=generator, dtype=torch.float64))
             self.biases.append(torch.randn(after, generator=generator, dtype=torch.float64))
 
