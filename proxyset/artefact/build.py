@@ -234,7 +234,8 @@ def _build(
         )
     data = rounded(data, wanted.keep_as)
     facts = _circumstances(engine, context, clock.elapsed()) | clock.notes
-    proxy = ProxySet(data, wanted.dataset.spec, identity | facts | {"keep_as": wanted.keep_as}, wanted.keep_as)
+    provenance = identity | facts | {"keep_as": wanted.keep_as}
+    proxy = ProxySet(data, wanted.dataset.spec, provenance, wanted.keep_as, context.generated_by)
     return replace(proxy, provenance=proxy.provenance | {"bytes": proxy.nbytes})
 
 

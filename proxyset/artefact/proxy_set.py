@@ -10,6 +10,7 @@ import torch
 
 from proxyset.artefact.header import check_content, read_header
 from proxyset.artefact.storage import kept_as, pack, stored_bytes, unpack
+from proxyset.checkpoint import State
 from proxyset.data.images import ImageSet
 from proxyset.data.picture import as_html, tile
 from proxyset.data.spec import DatasetSpec, to_pixels
@@ -21,9 +22,10 @@ from proxyset.settings import KeepAs
 from proxyset.tensors import SEAL, read_tensors, write_bytes
 from proxyset.train.protocols import same_protocol
 
-FORMAT = 3  # 1: without soft targets; 2: as float32, without a formation
+FORMAT = 4  # 1: without soft targets; 2: as float32, without a formation; 3: without a generator
 KEY = "proxyset"  # of the header
 REQUIRED, OPTIONAL = {"images", "labels"}, {"targets", "scale", "lowest"}
+GENERATOR = "generator."  # before the names of its tensors
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class ProxySet:
         spec: the description of the dataset it stands for.
         provenance: dataset and its content hash, method and every setting, seed, versions, device, seconds, scores.
         keep_as: how a file keeps the values; `data` already has the values that read back.
+        generator: weights of a network that draws more such images (`proxyset.artefact.draw`), where there is one.
     """
 
     data: ImageSet
     spec: DatasetSpec
     provenance: dict[str, Any] = field(default_factory=dict)
     keep_as: KeepAs = "float32"
+    generator: State = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Write to `path` whole or not at all.
@@ -63,8 +67,9 @@ class ProxySet:
         read_header(parse_json(text, complaint), complaint)
         check_content(self.data, self.spec, complaint)
         packed = pack(self.data, self.keep_as)
-        metadata = {KEY: text, SEAL: _digest(unpack(packed, self.data.formation), text)}
-        write_atomic(path, write_bytes(packed, metadata))
+        metadata = {KEY: text, SEAL: _digest(unpack(packed, self.data.formation), text, self.generator)}
+        more = {f"{GENERATOR}{name}": tensor for name, tensor in self.generator.items()}
+        write_atomic(path, write_bytes(packed | more, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "ProxySet":
@@ -78,6 +83,8 @@ class ProxySet:
         if not path.is_file():
             raise InputError(f"no proxy set at {where}: no such file")
         tensors, metadata = read_tensors(path)
+        names = [name for name in tensors if name.startswith(GENERATOR)]
+        generator = {name.removeprefix(GENERATOR): tensors.pop(name) for name in names}
         if KEY not in metadata or set(tensors) - OPTIONAL != REQUIRED:
             raise InputError(f"{where} is a .safetensors file but not a proxy set")
         damaged, impossible = f"{where} has a damaged header", f"{where} cannot be a proxy set"
@@ -91,10 +98,10 @@ class ProxySet:
             data = unpack(tensors, facts.formation)
         except InputError as error:
             raise InputError(f"{impossible}: {error}") from None
-        if metadata.get(SEAL) != _digest(data, metadata[KEY]):
+        if metadata.get(SEAL) != _digest(data, metadata[KEY], generator):
             raise InputError(f"{where} was changed after it was written: its content hash does not match")
         check_content(data, spec, impossible)
-        return cls(data, spec, header["provenance"], kept_as(tensors))
+        return cls(data, spec, header["provenance"], kept_as(tensors), generator)
 
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
         """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
@@ -127,8 +134,10 @@ class ProxySet:
 
     def _format(self) -> int:
         """The oldest format that holds it, so that older versions read what they can."""
-        if self.data.formation > 1 or self.keep_as != "float32":
+        if self.generator:
             return FORMAT
+        if self.data.formation > 1 or self.keep_as != "float32":
+            return 3
         return 1 if self.data.targets is None else 2
 
     @property
@@ -137,8 +146,11 @@ class ProxySet:
         return stored_bytes(self.data, self.keep_as)
 
 
-def _digest(data: ImageSet, header: str) -> str:
-    return hashlib.sha256(f"{data.sha256()} {header}".encode()).hexdigest()
+def _digest(data: ImageSet, header: str, generator: State) -> str:
+    digest = hashlib.sha256(f"{data.sha256()} {header}".encode())
+    for name, tensor in sorted(generator.items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class ProxyDataset(torch.utils.data.Dataset[tuple[torch.Tensor, Any]]):

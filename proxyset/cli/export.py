@@ -8,7 +8,7 @@ import tyro
 from pydantic import Field
 
 from proxyset.cli.app import say
-from proxyset.cli.options import Command, Output
+from proxyset.cli.options import Command, Output, SeedNumber
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
 
@@ -22,6 +22,10 @@ class Exported(Output):
     stored: bool = Field(
         False, description="of a formation, the images as they are stored: pictures of tiles, no dataset"
     )
+    draw: int | None = Field(
+        None, ge=1, description="in place of the set's images, so many of every class, drawn from its generator (gtn)"
+    )
+    seed: SeedNumber = Field(0, description="of that draw")
     out: Path | None = Field(None, description="where it goes (default: beside FILE, named like it)")
 
 
@@ -43,7 +47,12 @@ def export_command(argv: list[str]) -> None:
 
     form = command.output.format
     proxy = load_set(command.file)
-    out = command.output.out or command.file.with_name(command.file.stem + SUFFIX[form])
+    if command.output.draw is not None:
+        from proxyset.artefact.draw import draw
+
+        proxy = draw(proxy, command.output.draw, command.output.seed)
+    drawn = "" if command.output.draw is None else "-drawn"
+    out = command.output.out or command.file.with_name(command.file.stem + drawn + SUFFIX[form])
     stored, formation = command.output.stored, proxy.data.formation
     clipped = export(proxy, out, form, stored=stored, force=command.output.force)
     images = len(proxy.data) if stored else proxy.data.trained_on

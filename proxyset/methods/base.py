@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # so that the settings of a method can be read without torch,
     import torch
     from torch import Tensor
 
-    from proxyset.checkpoint import Checkpoint
+    from proxyset.checkpoint import Checkpoint, State
     from proxyset.compute.features import Features, View
     from proxyset.compute.gradients import Gradients
     from proxyset.compute.plan import Engine, Estimate, Work
@@ -83,6 +83,7 @@ class Context:
         watch: is told after each step how many there were, and what gives the set as it is now.
         keep: folder for what other work can use again, such as teachers (None: this process alone remembers it).
         facts: what is found out on the way, for the provenance.
+        generated_by: is given the weights of a network that draws more images, where the method learns one.
     """
 
     generator: torch.Generator
@@ -93,6 +94,7 @@ class Context:
     keep: Path | None = None
     watch: Callable[[int, Callable[[], ImageSet]], None] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    generated_by: State = field(default_factory=dict)
     _used: list[Gradients | Features] = field(default_factory=list)
 
     def gradients(self, net: str, spec: DatasetSpec, condensing: bool = False) -> Gradients:

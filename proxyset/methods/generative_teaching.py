@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, skip_init
 
-from proxyset.data.images import one_hot
+from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dataset_distillation import DatasetDistillation
@@ -25,10 +25,10 @@ class Generator(nn.Module):
     def __init__(self, spec: DatasetSpec, noise: int, width: int, generator: torch.Generator) -> None:
         super().__init__()
         self.spec, self.width, self.first = spec, width, (spec.size + 3) // 4
-        self.dense = nn.Linear(noise + spec.classes, width * self.first**2, bias=False)
         self.norms = nn.ModuleList([nn.GroupNorm(GROUPS, width) for _ in range(2)])
-        self.inner = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.outer = nn.Conv2d(width, spec.channels, 3, padding=1, bias=False)
+        self.dense = skip_init(nn.Linear, noise + spec.classes, width * self.first**2, bias=False)
+        self.inner = skip_init(nn.Conv2d, width, width, 3, padding=1, bias=False)
+        self.outer = skip_init(nn.Conv2d, width, spec.channels, 3, padding=1, bias=False)
         for layer in (self.dense, self.inner, self.outer):
             nn.init.kaiming_normal_(layer.weight, SLOPE, generator=generator)
 
@@ -45,9 +45,8 @@ class GenerativeTeaching(DatasetDistillation):
     method: GTN
 
     def __init__(self, method: GTN, problem: Problem, context: Context) -> None:
-        with torch.random.fork_rng(devices=[]):  # layers draw weights that are replaced
-            net = Generator(problem.spec, method.noise, method.width, context.generator)
-        self.generate = Flat(net.to(context.engine.device))
+        net = Generator(problem.spec, method.noise, method.width, context.generator)
+        self.generate, self.generated_by = Flat(net.to(context.engine.device)), context.generated_by
         super().__init__(method, problem, context)
 
     def first(self) -> list[Tensor]:
@@ -66,3 +65,8 @@ class GenerativeTeaching(DatasetDistillation):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 parametrizations.weight_norm(layer)
         return net
+
+    def result(self) -> ImageSet:
+        net = self.generate.load(self.learned[1])
+        self.generated_by.update({name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()})
+        return super().result()
