@@ -10,7 +10,7 @@ from proxyset.checkpoint import State
 from proxyset.data import augment
 from proxyset.data.formation import unfold
 from proxyset.data.images import ImageSet, one_hot
-from proxyset.data.spec import normalise
+from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.methods.kip import KIP
@@ -25,6 +25,7 @@ from proxyset.methods.regression import (
 from proxyset.methods.tangent_kernel import tangent_kernel
 
 FACTOR = 1.0  # by which targets are divided: they are as they are
+TESTED = 500  # images that are classified at a time
 
 
 class InducingPoints:
@@ -66,9 +67,7 @@ class InducingPoints:
         real = augment.apply(shared, normalise(self.real.images[index].to(self.device), self.spec))
         leaf, targets = self.images.clone().requires_grad_(), self.targets.clone().requires_grad_()
         support = augment.apply(shared, unfold(leaf, self.method.formation))
-        kernel = tangent_kernel(support, support, self.method.hidden)
-        across = tangent_kernel(real, support, self.method.hidden)
-        prediction = predict_by_kernel(kernel, targets, across, self.method.ridge)
+        prediction = predicted(self.method, support, targets, real)
         error = half_squared_error(prediction, centred(one_hot(labels, self.spec.classes)))
         gradient, of_targets = torch.autograd.grad(error, (leaf, targets))
         return error.detach(), gradient, of_targets
@@ -94,3 +93,22 @@ class InducingPoints:
         )
         self.moments = images, targets
         self.generator.set_state(saved["generator"])
+
+
+def predicted(method: KIP, support: Tensor, targets: Tensor, images: Tensor) -> Tensor:
+    """What the regression on a set answers for images: K_ts (K_ss + λI)⁻¹ Y_s, N×classes float64."""
+    kernel, across = (
+        tangent_kernel(each, support, method.hidden, method.kernel == "convolutional") for each in (support, images)
+    )
+    return predict_by_kernel(kernel, targets, across, method.ridge)
+
+
+@torch.no_grad()
+def kernel_accuracy(method: KIP, data: ImageSet, test: ImageSet, spec: DatasetSpec) -> float:
+    """The share (0..1) of test images that the regression on a set classifies correctly: no network is trained."""
+    learned, right = data.unfold(), 0
+    answers = one_hot(learned.labels, spec.classes) if learned.targets is None else learned.targets
+    for index in torch.arange(len(test)).split(TESTED):
+        found = predicted(method, learned.images, centred(answers), normalise(test.images[index], spec))
+        right += int((found.argmax(1) == test.labels[index]).sum())
+    return right / len(test)

@@ -23,7 +23,7 @@ class KIP(LearnedMethod):
     """Kernel inducing points: a ridge regression on the set, with the kernel of an infinitely wide network, predicts
     the real images.
 
-    The network is fully connected, so that what is learned suits such a network better than a ConvNet.
+    A set of the default kernel suits fully connected networks better than a ConvNet.
     """
 
     name: ClassVar[str] = "kip"
@@ -37,6 +37,11 @@ class KIP(LearnedMethod):
     batch_real: int = Field(5000, ge=1, description="real images per step, of all classes, without replacement")
     lr_img: float = Field(0.04, gt=0, description="learning rate of images and targets (Adam)")
     ridge: float = Field(1e-6, gt=0, description="λ of the regression, as a share of the kernel's mean diagonal")
+    kernel: Literal["dense", "convolutional"] = Field(
+        "dense",
+        description="of a fully connected network, or of one with 3×3 convolutions and no pooling, whose time and "
+        "memory grow with the pixels",
+    )
     hidden: int = Field(1, ge=1, le=100, description="hidden layers of the network")
     augment: str = Field(
         "none",
