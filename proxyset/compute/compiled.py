@@ -1,13 +1,14 @@
 """Gradients as functions for `torch.compile`: of the weights, and of images through a gradient of the weights."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value
-from torch.nn import functional as F
 
 from proxyset.compute.functions import Functions, Weights, filled, fusing, packed, split
+from proxyset.compute.losses import EACH, Loss, cross_entropy
 from proxyset.compute.plan import Engine
 
 Distance = Callable[[list[Tensor], list[Tensor]], Tensor]
@@ -31,12 +32,14 @@ class Compiled(Functions):
         images: Tensor,
         answers: Tensor,
         size: int,
+        loss: Loss,
         logits: list[Tensor] | None,
     ) -> Weights | None:
-        """∇ of the mean cross-entropy with respect to the weights `wanted`, by name.
+        """∇ of the mean loss with respect to the weights `wanted`, by name.
 
         Args:
             size: images in a micro-batch.
+            loss: one of `EACH`.
             logits: is given the logits, N×classes.
         """
         count = len(images)
@@ -48,8 +51,8 @@ class Compiled(Functions):
         total: Weights = {}
         for part, answer, weight in zip(images.split(size), answers.split(size), share.split(size), strict=True):
             arguments = (*weights, packed(part), answer, weight)
-            key = "weights", tuple(wanted), part.shape, answer.dtype
-            result = self.call(key, grad(self._loss, has_aux=True), arguments)
+            key = "weights", tuple(wanted), part.shape, answer.dtype, loss
+            result = self.call(key, grad(partial(self._loss, EACH[loss]), has_aux=True), arguments)
             if result is None:
                 if logits is not None:
                     logits.clear()
@@ -67,7 +70,9 @@ class Compiled(Functions):
 
         def far(images: Tensor, wanted: Weights, others: Weights, answers: Tensor, target: list[Tensor]) -> Tensor:
             share = torch.full((len(images),), 1 / len(images), device=images.device)
-            synthetic, _ = grad(self._loss, has_aux=True)(wanted, others, images, answers, share)
+            synthetic, _ = grad(partial(self._loss, EACH[cross_entropy]), has_aux=True)(
+                wanted, others, images, answers, share
+            )
             return distance(target, [synthetic[name] for name in wanted])
 
         arguments = (packed(images.detach()), *split(net, wanted), answers, [packed(g) for g in target])
@@ -76,9 +81,15 @@ class Compiled(Functions):
         return None if result is None else (result[1].detach(), result[0])
 
     def _loss(
-        self, wanted: Weights, others: Weights, images: Tensor, answers: Tensor, share: Tensor
+        self,
+        each: Callable[[Tensor, Tensor], Tensor],
+        wanted: Weights,
+        others: Weights,
+        images: Tensor,
+        answers: Tensor,
+        share: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The cross-entropies of the images summed with the weights `share`, and the logits: what is compiled."""
+        """The losses of the images summed with the weights `share`, and the logits: what is compiled."""
         with self.engine.autocast():
             out = functional_call(self._structure, wanted | others, (images,))
-        return (F.cross_entropy(out.float(), answers, reduction="none") * share).sum(), out
+        return (each(out.float(), answers) * share).sum(), out

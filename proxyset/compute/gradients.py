@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from proxyset.compute.compiled import Compiled, Distance, Weights
 from proxyset.compute.footprint import Footprint, measure_footprint
-from proxyset.compute.losses import LOSSES, Loss, cross_entropy
+from proxyset.compute.losses import EACH, LOSSES, Loss, cross_entropy
 from proxyset.compute.memory import keep_freed_memory
 from proxyset.compute.plan import Engine
 from proxyset.nets.classifier import has_batch_norm, is_per_image
@@ -56,12 +56,12 @@ class Gradients:
             logits: is given the logits of the minibatch, N×classes.
         """
         wanted = [p.requires_grad and (p.ndim > 1 or not matched) for p in net.parameters()]
-        if self._compiles() and loss is cross_entropy:
+        if self._compiles() and loss in EACH:
             assert self._compiled is not None
             named = dict(net.named_parameters())
             chosen: Weights = {name: p for (name, p), yes in zip(named.items(), wanted, strict=True) if yes}
             size = self._microbatch(len(images))
-            computed = self._compiled.of_weights(net, chosen, images, answers, size, logits)
+            computed = self._compiled.of_weights(net, chosen, images, answers, size, loss, logits)
             if computed is not None:
                 return [computed.get(name) for name in named]
         return self._eager(net, wanted, images, answers, loss, logits)

@@ -109,10 +109,10 @@ class KRR(LearnedMethod):
         real = min(self.batch_real, len(problem.real))
         synthetic = spec.classes * problem.ipc * self.tiles()
         # Real images pass forward, synthetic ones twice, and back to the images; a gradient of the weights is three
-        # passes. The networks' own training is left out, because the gradient of its loss is not compiled.
-        images = self.iterations * (real + 3 * synthetic) / 3
+        # passes, and a network trains on synthetic images.
+        images = self.iterations * ((real + 3 * synthetic) / 3 + min(self.batch_net, synthetic))
         cost = session.footprint(net, spec.channels, spec.size)
-        return Work(cost, images, self.iterations * 3, has_batch_norm(net))
+        return Work(cost, images, self.iterations * 4, has_batch_norm(net))
 
     def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
         import torch

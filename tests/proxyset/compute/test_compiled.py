@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.footprint import Footprint
-from proxyset.compute.gradients import Gradients
+from proxyset.compute.gradients import LOSSES, Gradients
 from proxyset.compute.plan import CACHE, Engine
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
@@ -94,18 +94,21 @@ def test_compiled_scores_are_the_eager_ones(make_dataset: Callable[..., Dataset]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("net", "distance"), [("mlp", "cosine"), ("convnet-w4-d1-sigmoid", "mse")])
+@pytest.mark.parametrize(
+    ("net", "distance", "loss"),
+    [("mlp", "cosine", "cross-entropy"), ("convnet-w4-d1-sigmoid", "mse", "squared-error")],
+)
 def test_compiled_gradients_pair_every_layer_and_take_soft_targets(
-    net: str, distance: str, compilations: list[Any]
+    net: str, distance: str, loss: str, compilations: list[Any]
 ) -> None:
     """Of every parameter, as the distances but the layerwise one have it; the last micro-batch is filled up."""
     model, (images, labels), (real, _) = make_net(net), make_batch(4), make_batch(7, seed=2)
     soft = torch.randn(7, 3, generator=torch.Generator().manual_seed(3)).softmax(1)
     eager, compiled = (Gradients(Engine(compiled=c), model, Footprint(1, CACHE // 4, 1)) for c in (False, True))
     logits: list[list[Tensor]] = [[], []]
-    target = eager.of_weights(model, real, soft, logits=logits[0])
+    target = eager.of_weights(model, real, soft, loss=LOSSES[loss], logits=logits[0])
     assert all(gradient is not None for gradient in target)
-    close(compiled.of_weights(model, real, soft, logits=logits[1]), target, 1e-4)
+    close(compiled.of_weights(model, real, soft, loss=LOSSES[loss], logits=logits[1]), target, 1e-4)
     torch.testing.assert_close(torch.cat(logits[1]), torch.cat(logits[0]), rtol=1e-4, atol=1e-5)
     answers = soft[:4] if distance == "mse" else labels
     (value, found), (expected, exact) = (
