@@ -49,11 +49,11 @@ def test_one_step_is_one_iteration(tiny: Dataset) -> None:
 
 def test_work_counts_the_passes_through_the_features(make_dataset: Callable[..., Dataset]) -> None:
     session, method = Session(device="cpu"), KRR(net="convnet-w4-d1", iterations=5, batch_real=20, formation=2)
-    # 20 real images pass forward; 3 classes of 2·2² synthetic ones three times
+    # 20 real images pass forward, 3 classes of 2·2² synthetic ones three times; a network trains on these
     work = method.work(make_problem(make_dataset(counts=12)), session)
-    assert work.images == pytest.approx(5 * (20 + 3 * 24) / 3)
+    assert work.images == pytest.approx(5 * ((20 + 3 * 24) / 3 + 24))
     few = method.work(make_problem(make_dataset(counts=(8, 8, 2)), ipc=2), session)  # 18 images in all
-    assert few.images == pytest.approx(5 * (18 + 3 * 24) / 3)
+    assert few.images == pytest.approx(5 * ((18 + 3 * 24) / 3 + 24))
 
 
 def test_estimate_grows_with_the_iterations_and_leaves_no_trace(tiny: Dataset) -> None:
