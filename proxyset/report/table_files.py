@@ -75,7 +75,7 @@ def _markdown(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
 
 
 def _tex(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
-    head, *body = [" & ".join(map(_escaped, line)) + r" \\" for line in score_table(rows, nets)]
+    head, *body = [" & ".join(map(escaped, line)) + r" \\" for line in score_table(rows, nets)]
     columns = "l" + "r" * (len(nets) + 3)
     lines = [
         f"{OPENINGS['.tex']}: test accuracy in percent, mean and standard deviation over networks (n)",
@@ -91,5 +91,6 @@ def _tex(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text of other people as TeX shows it."""
     return re.sub(r"[\\~^±#$%&_{}]", lambda match: TEX.get(match[0], f"\\{match[0]}"), clean_name(text))

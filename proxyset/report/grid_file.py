@@ -1,0 +1,193 @@
+"""What a grid is: datasets × methods × images per class × seeds × tests × networks, and how its table is laid out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from proxyset.data.choice import DataChoice
+from proxyset.errors import InputError, nearest
+from proxyset.methods.base import Method
+from proxyset.methods.registry import get_method
+from proxyset.settings import Settings
+from proxyset.train.protocols import Evaluation
+from proxyset.train.recipe import MOST_EPOCHS
+
+WHOLE = "whole"  # in place of a method: the whole set, which has no images per class and no seed
+Axis = Literal["dataset", "method", "ipc", "seed", "test", "net"]
+AXES: tuple[Axis, ...] = ("dataset", "method", "ipc", "seed", "test", "net")
+Label = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,80}$")]
+Value = str | int
+PUBLISHED = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(?:±|\+-)\s*(\d+(?:\.\d+)?))?\s*")
+
+
+class Test(Evaluation):
+    """How networks are trained on the sets of a grid, and which networks."""
+
+    nets: int = Field(5, ge=1, le=10_000, description="fresh networks to train")
+    net: tuple[str, ...] = Field(("convnet",), min_length=1, description="their names")
+
+    def evaluation(self) -> Evaluation:
+        """Without the networks' names."""
+        return Evaluation(**self.model_dump(exclude={"net"}))
+
+
+class Exception_(Settings):
+    """Cells that are made otherwise, or left out."""
+
+    where: dict[Axis, Value | tuple[Value, ...]] = Field(
+        {}, description="which cells: a value, or several, of some axes"
+    )
+    set: dict[str, Any] = Field({}, description="settings of the method there")
+    skip: str | None = Field(None, description="leave them out, for this reason")
+
+    def matches(self, values: dict[Axis, Value | None]) -> bool:
+        return all(
+            values[axis] in (wanted if isinstance(wanted, tuple) else (wanted,)) for axis, wanted in self.where.items()
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score: a set, a network, and how it is trained.
+
+    Attributes:
+        ipc, seed: None for the whole set.
+        skip: why it is left out.
+    """
+
+    dataset: str
+    method: str
+    ipc: int | None
+    seed: int | None
+    test: str
+    net: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    skip: str | None = None
+
+    def values(self) -> dict[Axis, Value | None]:
+        return {axis: getattr(self, axis) for axis in AXES}
+
+    @property
+    def set_key(self) -> str:
+        """Which set it is a score of."""
+        return "/".join(str(part) for part in (self.dataset, self.method, self.ipc, self.seed) if part is not None)
+
+    @property
+    def key(self) -> str:
+        return f"{self.set_key}/{self.test}/{self.net}"
+
+
+class GridFile(Settings):
+    """What is compared."""
+
+    title: str = Field("", description="of the table")
+    datasets: dict[Label, DataChoice] = Field({}, min_length=1, description="by a name: where it is, and in which form")
+    methods: dict[Label, dict[str, Any]] = Field(
+        {},
+        min_length=1,
+        description="by a name: `method` and its settings; `method: whole` with `epochs` is the whole set",
+    )
+    ipc: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1, description="images per class")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field((0,), min_length=1, description="a set for each")
+    tests: dict[Label, Test] = Field(
+        {"paper": Test()}, min_length=1, description="by a name: how networks are trained, and which"
+    )
+    exceptions: tuple[Exception_, ...] = Field((), description="cells that are made otherwise, or left out")
+    rows: tuple[Axis, ...] = Field(("dataset", "ipc"), description="what the lines of the table are")
+    columns: tuple[Axis, ...] = Field(("method",), description="what its columns are")
+    published: dict[str, dict[str, Value | float]] = Field(
+        {}, description='by line and column, such as "mnist 1": {dsa: 88.7 ± 0.6}: what stands beside a cell'
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _apart(cls, value: tuple[Axis, ...], info: Any) -> tuple[Axis, ...]:
+        if twice := set(value) & set(info.data.get("rows", ())):
+            raise ValueError(f"has {min(twice)}, which is in `rows` too")
+        return value
+
+    @field_validator("published")
+    @classmethod
+    def _numbers(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for row, cells in value.items():
+            for column, text in cells.items():
+                if not PUBLISHED.fullmatch(str(text)):
+                    raise ValueError(f"{row!r}, {column!r}: must be like 88.7 or 88.7 ± 0.6")
+        return value
+
+    def method(self, name: str, changed: Sequence[tuple[str, Any]] = ()) -> Method:
+        """The settings of one of the methods.
+
+        Raises:
+            InputError: unknown names or ill-typed values.
+        """
+        given = {key.replace("-", "_"): value for key, value in (self.methods[name] | dict(changed)).items()}
+        try:
+            return get_method(str(given.pop("method", name)))(**given)
+        except InputError as error:
+            raise InputError(f"method {name!r}: {error}") from None
+
+    def is_whole(self, name: str) -> bool:
+        return self.methods[name].get("method", name) == WHOLE
+
+    def whole_epochs(self, name: str) -> int:
+        """Training epochs on the whole set."""
+        given = {key: value for key, value in self.methods[name].items() if key != "method"}
+        return _Whole(**given).epochs
+
+    def check(self) -> None:
+        """Raise `InputError` for what no cell can work with."""
+        for name in self.methods:
+            if self.is_whole(name):
+                self.whole_epochs(name)
+            else:
+                self.method(name)
+        known: dict[Axis, list[Value]] = {
+            "dataset": list(self.datasets),
+            "method": list(self.methods),
+            "ipc": list(self.ipc),
+            "seed": list(self.seeds),
+            "test": list(self.tests),
+            "net": [net for test in self.tests.values() for net in test.net],
+        }
+        for number, exception in enumerate(self.exceptions, 1):
+            for axis, wanted in exception.where.items():
+                for value in wanted if isinstance(wanted, tuple) else (wanted,):
+                    if value not in known[axis]:
+                        hint = nearest(str(value), [str(each) for each in known[axis]])
+                        raise InputError(f"exception {number}: there is no {axis} {value!r} ({hint})")
+
+    def cells(self) -> list[Cell]:
+        """Every cell, those of one set one after another."""
+        return list(self._cells())
+
+    def _cells(self) -> Iterator[Cell]:
+        for dataset in self.datasets:
+            for method in self.methods:
+                sizes: list[tuple[int | None, int | None]] = [(ipc, seed) for ipc in self.ipc for seed in self.seeds]
+                for ipc, seed in [(None, None)] if self.is_whole(method) else sizes:
+                    for test, how in self.tests.items():
+                        for net in how.net:
+                            yield self._changed(Cell(dataset, method, ipc, seed, test, net))
+
+    def _changed(self, cell: Cell) -> Cell:
+        """With what the exceptions say of it; of several the last that says something."""
+        settings: dict[str, Any] = {}
+        skip = None
+        for exception in self.exceptions:
+            if exception.matches(cell.values()):
+                settings |= exception.set
+                skip = exception.skip or skip
+        parts = {axis: getattr(cell, axis) for axis in AXES}
+        return Cell(**parts, settings=tuple(settings.items()), skip=skip)
+
+
+class _Whole(Settings):
+    """What the whole set takes in place of a method's settings."""
+
+    epochs: int = Field(100, ge=1, le=MOST_EPOCHS, description="training epochs")

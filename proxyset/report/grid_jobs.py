@@ -1,0 +1,177 @@
+"""The work of a grid: sets to build and networks to train, each in whichever process it is given to."""
+
+import traceback
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from proxyset.artefact.build import ProxySpec, build
+from proxyset.artefact.proxy_set import ProxySet
+from proxyset.artefact.store import load_or_build, store_path
+from proxyset.compute.plan import Estimate
+from proxyset.compute.session import Session
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError, RunError
+from proxyset.methods.coreset import Random
+from proxyset.methods.teacher import teacher_seconds
+from proxyset.report.estimate import estimate_scores
+from proxyset.report.grid_file import Cell, GridFile
+from proxyset.report.scores import Contest
+from proxyset.settings import Compute
+from proxyset.train.evaluate import evaluate
+from proxyset.train.protocols import Evaluation
+
+Row = dict[str, Any]
+DRAWS = 1000  # seeds between those of a random set's networks
+
+
+@dataclass(frozen=True)
+class Job:
+    """A set to build (`score` is false), or a cell to score."""
+
+    cell: Cell
+    score: bool
+
+    @property
+    def key(self) -> str:
+        return self.cell.key if self.score else self.cell.set_key
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a grid finds what it needs.
+
+    Attributes:
+        sets: folder of the proxy sets.
+        data_root: where torchvision's datasets lie.
+        datasets: by their names in the grid, other places than the grid says.
+    """
+
+    sets: Path
+    data_root: Path
+    datasets: tuple[tuple[str, str], ...] = ()
+
+
+class Bench:
+    """Does jobs one after another; datasets are read once."""
+
+    def __init__(self, grid: GridFile, places: Places, compute: Compute) -> None:
+        self.grid, self.places, self.compute = grid, places, compute
+        self._datasets: dict[str, Dataset] = {}
+
+    @cached_property
+    def session(self) -> Session:
+        return Session(self.compute)
+
+    def __call__(self, job: Job) -> Row:
+        """What came of a job; what a user's settings or data led to is an `error`, and the others go on."""
+        row = {"key": job.key, "score": job.score, "error": None}
+        try:
+            return row | (self.score(job.cell) if job.score else self.build(job.cell))
+        except (InputError, RunError) as error:
+            return row | {"error": str(error)}
+        except Exception as error:  # of a method or network of the user's own
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            return row | {
+                "error": f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+            }
+
+    def dataset(self, name: str) -> Dataset:
+        if name not in self._datasets:
+            choice = self.grid.datasets[name]
+            place = dict(self.places.datasets).get(name, choice.dataset)
+            self._datasets[name] = load(place, data_root=self.places.data_root, progress=False, **choice.form())
+        return self._datasets[name]
+
+    def wanted(self, cell: Cell) -> ProxySpec:
+        """The set of a cell."""
+        assert cell.ipc is not None
+        assert cell.seed is not None
+        return ProxySpec(self.dataset(cell.dataset), self.grid.method(cell.method, cell.settings), cell.ipc, cell.seed)
+
+    def path(self, cell: Cell) -> Path:
+        return store_path(self.wanted(cell), self.session, self.places.sets)
+
+    def is_built(self, cell: Cell) -> bool:
+        """Whether there is nothing to build: the set is there, or the cell needs none."""
+        return not self.needs_set(cell) or self.path(cell).exists()
+
+    def needs_set(self, cell: Cell) -> bool:
+        """The whole set is there, and random images are drawn anew for every network."""
+        return cell.ipc is not None and not isinstance(self.grid.method(cell.method, cell.settings), Random)
+
+    def build(self, cell: Cell) -> Row:
+        path = self.path(cell)
+        proxy = load_or_build(self.wanted(cell), path, session=self.session, progress=False)
+        facts = proxy.provenance
+        return {"file": path.name, **{name: facts[name] for name in ("seconds", "bytes", "peak_memory_bytes")}}
+
+    def score(self, cell: Cell) -> Row:
+        contest, epochs = self.contest(cell), self.epochs(cell)
+        protocol = contest.protocol.model_copy(update={"epochs": epochs}) if epochs else contest.protocol
+        score = evaluate(
+            self.training_set(cell),
+            contest.dataset.test,
+            contest.dataset.spec,
+            protocol,
+            net=cell.net,
+            seed=cell.seed or 0,
+            session=self.session,
+            progress=False,
+        )
+        return {"accuracies": list(score.accuracies), "seconds": score.seconds}
+
+    def contest(self, cell: Cell) -> Contest:
+        """How the cell's networks are trained and tested.
+
+        Raises:
+            InputError: there are no test images.
+        """
+        dataset = self.dataset(cell.dataset)
+        if not len(dataset.test):
+            raise InputError(f"{dataset.spec.name} has no test images to score on")
+        return Contest(dataset, self.grid.tests[cell.test].evaluation(), (cell.net,))
+
+    def epochs(self, cell: Cell) -> int | None:
+        """In place of the protocol's."""
+        return None if cell.ipc is not None else self.grid.whole_epochs(cell.method)
+
+    def training_set(self, cell: Cell) -> Any:
+        if cell.ipc is None:
+            return self.dataset(cell.dataset).train
+        if self.needs_set(cell):
+            return ProxySet.load(self.path(cell)).data
+        wanted = self.wanted(cell)
+        return lambda number: (
+            build(
+                wanted.dataset,
+                wanted.method,
+                wanted.ipc,
+                seed=wanted.seed * DRAWS + number,
+                session=self.session,
+                progress=False,
+            ).data
+        )
+
+    def estimate(self, job: Job) -> Estimate:
+        """Time and memory of a job."""
+        cell = job.cell
+        if job.score:
+            contest, (images, recipe) = self.contest(cell), self.size(cell)
+            return estimate_scores([(images, recipe)], contest, self.session)
+        wanted = self.wanted(cell)
+        engine = wanted.engine(self.session)
+        found = wanted.method.estimate(wanted.problem, self.session, engine)
+        teacher = teacher_seconds(wanted.method, wanted.problem, self.session, self.places.sets / "teachers")
+        return found.model_copy(update={"seconds": found.seconds + teacher})
+
+    def size(self, cell: Cell) -> tuple[int, Any]:
+        """Images that a network sees in an epoch, and how it trains on them."""
+        protocol: Evaluation = self.grid.tests[cell.test].evaluation()
+        if cell.ipc is None:
+            return len(self.dataset(cell.dataset).train), protocol.recipe(self.grid.whole_epochs(cell.method))
+        stored = cell.ipc * self.dataset(cell.dataset).spec.classes
+        formation = self.grid.method(cell.method, cell.settings).tiles_across()
+        return stored * formation**2, protocol.resolved(stored, formation)
