@@ -25,9 +25,9 @@ demo: .venv/done
 test: lint
 	$(THREADS) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-# Kills `search` and `continual` at every write point; `make test` takes every eighth.
+# Kills `search` and `continual` at every write point, and a grid three times; `make test` takes every eighth point.
 kills: .venv/done
-	$(THREADS) KILL_EVERY=1 $(BIN)/pytest -n 2 tests/robust -k kills
+	$(THREADS) KILL_EVERY=1 $(BIN)/pytest -n 2 tests/robust tests/proxyset/cli/test_grid.py -k 'kills or Killed'
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -79,9 +79,9 @@ class Grid(ConfiguredCommand):
     """Build and score datasets × methods × sizes × seeds × networks, and lay them out as a table."""
 
     examples = (
-        "proxyset grid --config configs/paper/table3-small.yaml --dry-run",
-        "proxyset grid --config configs/paper/table3-small.yaml --workers 2",
-        "proxyset grid --config mine.yaml --place photos=data/photos --resume",
+        "proxyset grid --config configs/grid/digits.yaml --dry-run",
+        "proxyset grid --config configs/grid/digits.yaml --workers 2",
+        "proxyset grid --config configs/grid/digits.yaml --resume",
     )
 
     grid: GridFile = Field(GridFile.model_construct(), title="what is compared")

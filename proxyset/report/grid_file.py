@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
@@ -104,9 +104,21 @@ class GridFile(Settings):
         {}, description='by line and column, such as "mnist 1": {dsa: 88.7 ± 0.6}: what stands beside a cell'
     )
 
+    @field_validator("datasets", "tests", "exceptions", mode="before")
+    @classmethod
+    def _named(cls, value: Any, info: ValidationInfo) -> Any:
+        """Say in which of them a mistake is: theirs do not know."""
+        kinds: dict[str, type[Settings]] = {"datasets": DataChoice, "tests": Test, "exceptions": Exception_}
+        kind = kinds[str(info.field_name)]
+        if isinstance(value, dict):
+            return {name: _made(kind, item, str(name)) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [_made(kind, item, str(number)) for number, item in enumerate(value, 1)]
+        return value
+
     @field_validator("columns")
     @classmethod
-    def _apart(cls, value: tuple[Axis, ...], info: Any) -> tuple[Axis, ...]:
+    def _apart(cls, value: tuple[Axis, ...], info: ValidationInfo) -> tuple[Axis, ...]:
         if twice := set(value) & set(info.data.get("rows", ())):
             raise ValueError(f"has {min(twice)}, which is in `rows` too")
         return value
@@ -185,6 +197,15 @@ class GridFile(Settings):
                 skip = exception.skip or skip
         parts = {axis: getattr(cell, axis) for axis in AXES}
         return Cell(**parts, settings=tuple(settings.items()), skip=skip)
+
+
+def _made(kind: type[Settings], item: Any, name: str) -> Any:
+    if not isinstance(item, dict):
+        return item
+    try:
+        return kind(**{str(key).replace("-", "_"): value for key, value in item.items()})
+    except InputError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 class _Whole(Settings):

@@ -128,8 +128,11 @@ def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
     """What is still to do. Failed jobs are tried again, because what they failed for may have changed.
 
     Raises:
-        InputError: a dataset cannot be read; settings that cannot work.
+        InputError: a dataset cannot be read; there is no such device.
     """
+    bench.session  # noqa: B018 (refuses a device that is not there)
+    for name in grid.datasets:
+        bench.dataset(name)
     cells = grid.cells()
     kept = [cell for cell in cells if cell.skip is None]
     finished = {key for key, row in done.items() if row["error"] is None}

@@ -135,6 +135,19 @@ EVAL = [
     Wrong("eval set.safetensors --config bad.yaml", "bad.yaml"),
 ]
 
+GRID = [
+    Wrong("grid", "no grid given"),
+    Wrong("grid --config missing.yaml", "missing.yaml"),
+    Wrong("grid --config grid.yaml --workers 0", "--workers"),
+    Wrong("grid --config grid.yaml --workers 2 --address auto", "--workers"),
+    Wrong("grid --config grid.yaml --ipc 0", "--ipc"),
+    Wrong("grid --config grid.yaml --place digits", "NAME=PATH"),
+    Wrong("grid --config grid.yaml --place other=set.safetensors", "other"),
+    Wrong("grid --config grid.yaml --place digits=no/such/place", "no dataset at"),
+    Wrong("grid --config grid.yaml --rows size", "--rows"),
+    Wrong("grid --config grid.yaml --out notes.txt", "notes.txt"),
+    Wrong("grid --config grid.yaml --device cuda:99", "cuda:99"),
+]
 SHOW = [
     Wrong("show", "no proxy set given"),
     Wrong("show missing.safetensors", "missing.safetensors"),
@@ -153,6 +166,8 @@ EXPORT = [
     Wrong("export missing.safetensors", "missing.safetensors"),
     Wrong("export notes.txt", "notes.txt"),
     Wrong("export set.safetensors --format zip", "--format"),
+    Wrong("export set.safetensors --draw 3", "--draw"),
+    Wrong("export set.safetensors --draw 0", "--draw"),
     Wrong("export set.safetensors --format npz --out set.zip", ".npz"),
     Wrong("export set.safetensors --format npz --out three.npz", "three.npz"),
     Wrong("export set.safetensors --format npz --out three.npz --force", "three.npz"),
@@ -176,6 +191,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text("things to do\n")
     (folder / "half.npz").write_bytes((folder / "three.npz").read_bytes()[:200])
     (folder / "bad.yaml").write_text("lr_img: many\nlr: many\n")
+    (folder / "grid.yaml").write_text("datasets: {digits: {}}\nmethods: {random: {}}\n")
     (folder / "nowhere.safetensors").symlink_to(folder / "gone" / "away")
     (folder / "empty").mkdir()
     save_folder(folder / "one_class", classes=1)
@@ -184,7 +200,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("row", [*BUILD, *EVAL, *SHOW, *EXPORT], ids=lambda row: str(row)[:60])
+@pytest.mark.parametrize("row", [*BUILD, *EVAL, *GRID, *SHOW, *EXPORT], ids=lambda row: str(row)[:60])
 def test_a_wrong_input_is_one_line_and_leaves_everything_as_it_was(
     row: Wrong, world: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
