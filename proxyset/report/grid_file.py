@@ -13,7 +13,7 @@ from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import get_method
-from proxyset.settings import Settings
+from proxyset.settings import Settings, short
 from proxyset.train.protocols import Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
 
@@ -90,7 +90,8 @@ class GridFile(Settings):
     methods: dict[Label, dict[str, Any]] = Field(
         {},
         min_length=1,
-        description="by a name: `method` and its settings; `method: whole` with `epochs` is the whole set",
+        description="by a name: `method` (default: that name) and its settings, and its `tests` (default: all); "
+        "`method: whole` with `epochs` is the whole set",
     )
     ipc: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1, description="images per class")
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field((0,), min_length=1, description="a set for each")
@@ -138,9 +139,9 @@ class GridFile(Settings):
         Raises:
             InputError: unknown names or ill-typed values.
         """
-        given = {key.replace("-", "_"): value for key, value in (self.methods[name] | dict(changed)).items()}
+        given = self._settings(name) | {key.replace("-", "_"): value for key, value in changed}
         try:
-            return get_method(str(given.pop("method", name)))(**given)
+            return get_method(str(self.methods[name].get("method", name)))(**given)
         except InputError as error:
             raise InputError(f"method {name!r}: {error}") from None
 
@@ -149,12 +150,31 @@ class GridFile(Settings):
 
     def whole_epochs(self, name: str) -> int:
         """Training epochs on the whole set."""
-        given = {key: value for key, value in self.methods[name].items() if key != "method"}
-        return _Whole(**given).epochs
+        return _Whole(**self._settings(name)).epochs
+
+    def tests_of(self, name: str) -> list[str]:
+        """The tests of one of the methods, by name: all where it names none.
+
+        Raises:
+            InputError: it names one that there is not.
+        """
+        wanted = self.methods[name].get("tests", list(self.tests))
+        if not isinstance(wanted, list | tuple) or not wanted:
+            raise InputError(f"method {name!r}: `tests` must be a list of names, got {short(wanted)}")
+        for test in wanted:
+            if test not in self.tests:
+                raise InputError(f"method {name!r}: there is no test {short(test)} ({nearest(str(test), self.tests)})")
+        return list(wanted)
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        """What a method's entry says besides what the grid itself reads."""
+        given = {key.replace("-", "_"): value for key, value in self.methods[name].items()}
+        return {key: value for key, value in given.items() if key not in ("method", "tests")}
 
     def check(self) -> None:
         """Raise `InputError` for what no cell can work with."""
         for name in self.methods:
+            self.tests_of(name)
             if self.is_whole(name):
                 self.whole_epochs(name)
             else:
@@ -183,8 +203,8 @@ class GridFile(Settings):
             for method in self.methods:
                 sizes: list[tuple[int | None, int | None]] = [(ipc, seed) for ipc in self.ipc for seed in self.seeds]
                 for ipc, seed in [(None, None)] if self.is_whole(method) else sizes:
-                    for test, how in self.tests.items():
-                        for net in how.net:
+                    for test in self.tests_of(method):
+                        for net in self.tests[test].net:
                             yield self._changed(Cell(dataset, method, ipc, seed, test, net))
 
     def _changed(self, cell: Cell) -> Cell:

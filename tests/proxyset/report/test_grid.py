@@ -65,12 +65,20 @@ def test_methods_have_names_of_their_own_and_exceptions_change_their_settings() 
     assert {cell.skip for cell in grid.cells() if cell.net != "lenet"} == {None}
 
 
+def test_a_method_may_have_tests_of_its_own() -> None:
+    grid = made(methods={"dsa": {"tests": ["two"]}, "whole": {"epochs": 7, "tests": ["one"]}})
+    grid.check()
+    assert {(cell.method, cell.test) for cell in grid.cells()} == {("dsa", "two"), ("whole", "one")}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"methods": {"dsa": {"iteration": 3}}}, "iteration"),
         ({"methods": {"dssa": {}}}, "dssa"),
         ({"methods": {"whole": {"epochs": 0}}}, "epochs"),
+        ({"methods": {"dsa": {"tests": ["three"]}}}, "no test 'three'"),
+        ({"methods": {"dsa": {"tests": "one"}}}, "list"),
         ({"exceptions": [{"where": {"dataset": "c"}, "skip": "x"}]}, "no dataset 'c'"),
         ({"exceptions": [{"where": {"ipc": 3}, "skip": "x"}]}, "no ipc 3"),
         ({"exceptions": [{"where": {"size": 3}}]}, "exceptions"),
