@@ -1,7 +1,9 @@
 """`proxyset eval`."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from pydantic import Field
@@ -12,8 +14,15 @@ from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, real_data, score
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Settings
-from proxyset.train.protocols import Evaluation
+from proxyset.train.protocols import PAPER, Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
+
+if TYPE_CHECKING:
+    from proxyset.artefact.proxy_set import ProxySet
+    from proxyset.compute.session import Session
+    from proxyset.report.scores import Contest
+
+FAIR, FAIR_NETS = "dd-ranking", 5
 
 
 class Contenders(Settings):
@@ -50,6 +59,24 @@ class Scored(Output):
 class Protocol(Seed, Evaluation):
     """How the networks are trained."""
 
+    protocol: Literal["paper", "strong", "equal-updates", "dd-ranking"] = Field(  # type: ignore[assignment]
+        PAPER,
+        description="paper: the DSA paper's; strong: AdamW, cosine, CutMix, 2000 epochs; equal-updates: the paper's, "
+        "but sets with a formation get no more updates than others; dd-ranking: the paper's with 5 networks, for "
+        "scores that tell images from targets and augmentation",
+    )
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether DD-Ranking's scores are wanted."""
+        return self.protocol == FAIR
+
+    def evaluation(self) -> Evaluation:
+        values = self.model_dump(exclude={"seed"})
+        if self.is_fair:
+            values |= {"protocol": PAPER} | ({} if "nets" in self.model_fields_set else {"nets": FAIR_NETS})
+        return Evaluation(**values)
+
 
 class Eval(ConfiguredCommand):
     """Train fresh networks on each proxy set and test them on the real test split. Scores are kept in the files."""
@@ -76,6 +103,10 @@ def eval_command(argv: list[str]) -> None:
     if twice := [path for number, path in enumerate(command.files) if places[number] in places[:number]]:
         raise InputError(f"{str(twice[0])!r} is given twice")
     out = command.output.out
+    if command.protocol.is_fair and (out is not None or command.contenders.baseline):
+        raise InputError(
+            "`protocol=dd-ranking` has its own baselines, and prints its scores: leave out `out` and `baseline`"
+        )
     if out is None:
         _score(command)
         return
@@ -97,14 +128,35 @@ def _score(command: Eval, table: Path | None = None) -> None:
     dataset = real_data(proxies, command.real.dataset, command.real.data_root)
     contest = Contest(
         dataset,
-        Evaluation(**command.protocol.model_dump(exclude={"seed"})),
+        command.protocol.evaluation(),
         command.contenders.net or (net_of(next(iter(proxies.values()))),),
         command.protocol.seed,
         command.contenders.whole_epochs,
     )
     check_contest(proxies, command.contenders.baseline, contest, session)
+    if command.protocol.is_fair:
+        _score_fairly(command, proxies, contest, session)
+        return
     announce(proxies, command.contenders.baseline, contest, session)
     rows = score(proxies, command.contenders.baseline, contest, session, command.output.as_json)
     if table is not None:
         write_scores(rows, contest.nets, table)
         say(str(table))
+
+
+def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest, session: Session) -> None:
+    """DD-Ranking's scores of every set with every network."""
+    import json
+
+    from proxyset.progress import ProgressLine
+    from proxyset.report.fair import fair_scores
+    from proxyset.report.tables import print_fair
+
+    rows = [
+        fair_scores(name, proxy, contest, net, session, ProgressLine)
+        for name, proxy in proxies.items()
+        for net in contest.nets
+    ]
+    print_fair(rows)
+    if command.output.as_json:
+        print(json.dumps(rows))

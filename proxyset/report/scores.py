@@ -117,6 +117,19 @@ def _baseline(
     """A coreset as it reads back from a file; `random` is drawn anew for every network, so that its spread is over
     draws too.
     """
+    pick = picks(name, kind, contest, session, keep)
+    first = pick(0)
+    return (lambda number: pick(number) if number else first) if name == "random" else first
+
+
+def picks(
+    name: str, kind: Kind, contest: Contest, session: Session, keep: Path | None = None
+) -> Callable[[int], ImageSet]:
+    """What gives a fresh set of real images, picked by the method called `name`, for every number.
+
+    Raises:
+        InputError: there are not enough images.
+    """
     method = kind.method(name)
     problem = Problem(contest.dataset.train, contest.dataset.spec, kind.ipc)
     method.check(problem)
@@ -126,8 +139,7 @@ def _baseline(
         generator = make_generator(contest.seed, "baseline", name, number)
         return rounded(make(method, problem, Context(generator, session, engine, keep=keep)), kind.keep_as)
 
-    first = pick(0)
-    return (lambda number: pick(number) if number else first) if name == "random" else first
+    return pick
 
 
 def score_all(

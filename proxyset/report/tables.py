@@ -62,6 +62,19 @@ def print_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> None:
     Console(stderr=True).print(table)
 
 
+def print_fair(rows: Sequence[dict[str, Any]]) -> None:
+    """The rows of `fair_scores` on stderr."""
+    table = Table(title=Text("DD-Ranking, in points of accuracy; LRS and ARS in 0..1"))
+    heads = ("training set", "network", "KiB", "HLR ↓", "over random", "over as many", "LRS", "ARS")
+    for number, title in enumerate(heads):
+        table.add_column(_text(title), justify="right" if number > 1 else "left")
+    for row in rows:
+        points = [f"{100 * row[name]:+.1f}" for name in ("hlr", "ior", "over_as_many")]
+        shares = [f"{row[name]:.3f}" for name in ("lrs", "ars")]
+        table.add_row(*map(_text, (row["name"], row["net"], f"{row['bytes'] / 1024:,.1f}", *points, *shares)))
+    Console(stderr=True).print(table)
+
+
 def _cell(accuracies: Sequence[float]) -> str:
     return f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} ({len(accuracies)})"
 
