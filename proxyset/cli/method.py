@@ -25,7 +25,12 @@ def asked_for(argv: list[str]) -> str | None:
 
 def without_a_name(argv: list[str]) -> str:
     """The method where none is named: the default, or with a clock what is recommended."""
-    return Choice.model_fields["method"].default if _given(argv, "within") is None else recommended.NAME
+    if _given(argv, "within") is None:
+        return str(Choice.model_fields["method"].default)
+    ipc = str(_given(argv, "ipc") or Choice.model_fields["ipc"].default)
+    return recommended.name_for(
+        int(ipc) if ipc.isdecimal() and len(ipc) < 10 else 1
+    )  # what is no number is refused later
 
 
 def _given(argv: list[str], name: str) -> Any:

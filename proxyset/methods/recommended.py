@@ -7,26 +7,52 @@ from typing import Any
 
 from proxyset.methods.base import Method, Problem
 from proxyset.methods.dm import DM
+from proxyset.methods.krr import KRR
 
-NAME = DM.name
 SMALLEST = 16  # pixels: below it, half of a side shows too little
+MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
 TRAINED: dict[str, Any] = {"networks": "trained", "trainings": 2, "teacher_epochs": 4, "weight_classes": 3.0}
-PASS = 3.6e-7  # seconds of training, for each image and pixel, of its network on one CPU core
+PASS = 8e-7  # seconds of training, for each image and pixel, of its network on one CPU core
 SHARE = 1 / 3  # of the time that trainings may take
 
 
+def name_for(ipc: int) -> str:
+    """The method whose flags are understood where none is named; small images may take another (`recommended`)."""
+    return DM.name if ipc >= MANY else KRR.name
+
+
 def recommended(given: Method, problem: Problem, seconds: float) -> tuple[Method, str]:
-    """The settings for a problem and a time, and in words which and why. Those that the user gave stay."""
-    spec, fewest = problem.spec, min(problem.counts)
-    chosen: dict[str, Any] = {"batch_real": 64, "lr_img": 5.0}
-    if spec.size >= SMALLEST and 4 * problem.ipc <= fewest:
-        chosen["formation"] = 2
-    passes = TRAINED["trainings"] * TRAINED["teacher_epochs"] * len(problem.real)
-    if fewest > 1 and passes * spec.size**2 * PASS <= SHARE * seconds:  # one of each class is held out
-        chosen |= TRAINED
-    chosen = {name: value for name, value in chosen.items() if name not in given.model_fields_set}
+    """The method for a problem and a time, with its settings, and in words which and why. What the user gave stays.
+
+    Args:
+        given: the method of `name_for`, with what the user gave.
+    """
+    mine = {name: getattr(given, name) for name in given.model_fields_set}
+    if isinstance(given, KRR) and problem.spec.size < SMALLEST and mine.keys() <= DM.model_fields.keys():
+        given = DM(**mine)
+    chosen = _for_krr(problem) if isinstance(given, KRR) else _for_dm(problem, seconds)
+    chosen = {name: value for name, value in chosen.items() if name not in mine}
     settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
     return given.model_copy(update=chosen), (
-        f"no method named: {NAME}{f' with {settings}' if settings else ''}, the best of those measured within an hour "
-        "of CPU cores (docs/results/minutes.md)"
+        f"no method named: {given.name}{f' with {settings}' if settings else ''}, the best of those measured within an "
+        "hour of CPU cores (docs/results/minutes.md)"
     )
+
+
+def _for_krr(problem: Problem) -> dict[str, Any]:
+    return {"batch_real": 512} | _tiles(problem)
+
+
+def _for_dm(problem: Problem, seconds: float) -> dict[str, Any]:
+    chosen = {"batch_real": 64, "lr_img": 5.0} | _tiles(problem)
+    passes = TRAINED["trainings"] * TRAINED["teacher_epochs"] * len(problem.real)
+    one_to_hold_out = min(problem.counts) > 1
+    if one_to_hold_out and passes * problem.spec.size**2 * PASS <= SHARE * seconds:
+        chosen |= TRAINED
+    return chosen
+
+
+def _tiles(problem: Problem) -> dict[str, Any]:
+    """Four images in one, where that leaves enough pixels and every class has the images to begin with."""
+    enough = problem.spec.size >= SMALLEST and 4 * problem.ipc <= min(problem.counts)
+    return {"formation": 2} if enough else {}

@@ -30,6 +30,8 @@ def test_a_time_and_no_method_takes_what_is_recommended_and_says_so(cli: Cli, tm
     assert (first["batch_real"], first["lr_img"]) == (64, 5.0)
     assert "already built" in cli(*SHORT, "--resume").err
     assert snapshot(tmp_path) == before
+    many = cli(*SHORT, "--ipc", 10, "--out", "many.safetensors")
+    assert "no method named: dm" in many.err
 
 
 def test_what_the_user_says_goes_before_what_is_recommended(cli: Cli, tmp_path: Path) -> None:
@@ -54,6 +56,7 @@ def test_tiles_are_recommended_where_there_are_images_to_fill_them(cli: Cli, tmp
         out = tmp_path / f"{name}{ipc}.safetensors"
         result = cli(*SHORT, "--dataset", name, "--size", 16, "--ipc", ipc, "--out", out)
         assert result.code == 0, result.err
+        assert "no method named: krr" in result.err
         assert settings(out).get("formation") == formation
         assert ("formation 2" in result.err) == (formation == 2)
 

@@ -7,9 +7,10 @@ import torch
 
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec
-from proxyset.methods.base import Problem
+from proxyset.methods.base import Method, Problem
 from proxyset.methods.dm import DM
-from proxyset.methods.recommended import TRAINED, recommended
+from proxyset.methods.krr import KRR
+from proxyset.methods.recommended import TRAINED, name_for, recommended
 
 
 def problem(size: int = 16, each: int = 40, ipc: int = 2) -> Problem:
@@ -18,17 +19,36 @@ def problem(size: int = 16, each: int = 40, ipc: int = 2) -> Problem:
     return Problem(ImageSet(images, torch.arange(2).repeat_interleave(each)), spec, ipc)
 
 
-def chosen(given: DM, wanted: Problem, seconds: float = 600) -> dict[str, Any]:
-    """What differs from the defaults."""
+def chosen(given: Method, wanted: Problem, seconds: float = 600) -> dict[str, Any]:
+    """What differs from the defaults of the method that is taken."""
     method, why = recommended(given, wanted, seconds)
     method.check(wanted)
-    usual = DM().model_dump()
+    assert f"no method named: {method.name}" in why
+    usual = type(method)().model_dump()
     different = {name: value for name, value in method.model_dump().items() if value != usual[name]}
     assert all(name in why for name in different.keys() - given.model_fields_set)
     return different
 
 
-def test_all_of_it() -> None:
+def test_few_images_per_class_take_krr_and_many_take_dm() -> None:
+    assert [name_for(ipc) for ipc in (1, 9, 10, 50)] == ["krr", "krr", "dm", "dm"]
+
+
+def test_all_of_it_with_few_images() -> None:
+    assert chosen(KRR(), problem()) == {"batch_real": 512, "formation": 2}
+    assert chosen(KRR(), problem(each=7)) == {"batch_real": 512}
+
+
+def test_small_images_take_dm_unless_a_setting_of_krr_alone_is_given() -> None:
+    small = problem(size=8, each=4000)
+    assert recommended(KRR(net="convnet-w4-d1", iterations=7), small, 1)[0] == DM(
+        net="convnet-w4-d1", iterations=7, batch_real=64, lr_img=5.0
+    )
+    assert isinstance(recommended(KRR(pool=3), small, 600)[0], KRR)
+    assert isinstance(recommended(KRR(), problem(size=16), 600)[0], KRR)
+
+
+def test_all_of_it_with_many_images() -> None:
     trained = {name: value for name, value in TRAINED.items() if value != DM.model_fields[name].default}
     assert chosen(DM(), problem()) == {"batch_real": 64, "lr_img": 5.0, "formation": 2} | trained
 
