@@ -11,9 +11,10 @@ from proxyset.methods.krr import KRR
 
 SMALLEST = 16  # pixels: below it, half of a side shows too little
 MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
-TRAINED: dict[str, Any] = {"networks": "trained", "trainings": 2, "teacher_epochs": 4, "weight_classes": 3.0}
+TRAINED: dict[str, Any] = {"networks": "between", "weight_classes": 3.0}
+EPOCHS, TRAININGS, FEWEST = 4, 8, 2  # of a training, and how many; fewest epochs in all that are worth it
 PASS = 8e-7  # seconds of training, for each image and pixel, of its network on one CPU core
-SHARE = 1 / 3  # of the time that trainings may take
+SHARE = 0.4  # of the time that trainings may take
 
 
 def name_for(ipc: int) -> str:
@@ -45,11 +46,11 @@ def _for_krr(problem: Problem) -> dict[str, Any]:
 
 def _for_dm(problem: Problem, seconds: float) -> dict[str, Any]:
     chosen = {"batch_real": 64, "lr_img": 5.0} | _tiles(problem)
-    passes = TRAINED["trainings"] * TRAINED["teacher_epochs"] * len(problem.real)
-    one_to_hold_out = min(problem.counts) > 1
-    if one_to_hold_out and passes * problem.spec.size**2 * PASS <= SHARE * seconds:
-        chosen |= TRAINED
-    return chosen
+    affordable = int(SHARE * seconds / (len(problem.real) * problem.spec.size**2 * PASS))  # epochs of all trainings
+    if min(problem.counts) < 2 or affordable < FEWEST:  # one of each class is held out
+        return chosen
+    epochs = min(EPOCHS, affordable // 2)
+    return chosen | TRAINED | {"teacher_epochs": epochs, "trainings": min(TRAININGS, affordable // epochs)}
 
 
 def _tiles(problem: Problem) -> dict[str, Any]:
