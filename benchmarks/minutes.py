@@ -34,7 +34,7 @@ from proxyset.train.protocols import Evaluation
 IPC, POINTS = 10, 6
 NET = "convnet-w32"
 QUICK: dict[str, Any] = {"net": NET, "batch_real": 64, "lr_img": 5.0}
-TRAINED: dict[str, Any] = {"networks": "trained", "teacher_epochs": 4, "weight_classes": 3.0}
+TRAINED: dict[str, Any] = {"networks": "between", "teacher_epochs": 4, "weight_classes": 3.0}
 METHODS: dict[str, LearnedMethod] = {
     "DSA": DSA(net=NET),
     "DM": DM(**QUICK),
