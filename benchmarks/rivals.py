@@ -72,6 +72,18 @@ def row(name: str, path: Path, score: dict[str, Any], dataset: Dataset) -> dict[
     return found
 
 
+def check_same(given: argparse.Namespace) -> None:
+    """Keep what was asked in the folder; a call that asks for something else there is refused."""
+    path, asked = (
+        given.out / "asked.json",
+        {name: str(value) for name, value in vars(given).items() if name != "methods"},
+    )
+    given.out.mkdir(parents=True, exist_ok=True)
+    if path.exists() and json.loads(path.read_text()) != asked:
+        raise SystemExit(f"{given.out} holds the sets of other arguments ({path}): --out names another folder")
+    path.write_text(json.dumps(asked, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", help="name, or path of a folder, .npz or .parquet")
@@ -85,6 +97,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=[*METHODS, BEST])
     parser.add_argument("--out", type=Path, default=Path("rivals"), help="folder for the sets and the table")
     given = parser.parse_args()
+    check_same(given)
     place = ["--dataset", given.dataset, "--data-root", given.data_root, *(["--no-flip"] if given.no_flip else [])]
     dataset = load(given.dataset, data_root=given.data_root, flip=False if given.no_flip else None)
     rows = []

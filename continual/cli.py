@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from proxyset.cli.app import run
-from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, Distinct, Output, Seed, Seeds
-from proxyset.settings import Compute, Settings
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, Output, Seed
+from proxyset.settings import Compute, Distinct, Seeds, Settings
 
 COMMANDS = {
     "run": ("learn a stream of tasks with one memory", "continual.commands:run_command"),

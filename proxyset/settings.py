@@ -2,9 +2,19 @@
 
 import re
 import reprlib
+from collections import Counter
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from proxyset.errors import InputError, nearest
 
@@ -32,6 +42,32 @@ def _seconds(value: Any) -> Any:
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=10 * 365 * 24 * 3600)]
 """Seconds; in words 90s, 20min, 1h30min."""
+
+
+MAX_SEED = 2**32 - 1  # what every generator that is seeded takes
+
+SeedNumber = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"names {twice[0]} twice")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+"""For a tuple of which nothing may come twice: `Annotated[tuple[str, ...], Distinct]`."""
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("needs at least one value")
+    return values
+
+
+Seeds = Annotated[tuple[SeedNumber, ...], AfterValidator(_some), Distinct]
+"""Several seeds: at least one, none twice, each within its bounds."""
 
 
 class Settings(BaseModel):

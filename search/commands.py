@@ -9,8 +9,8 @@ import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import Command, ConfiguredCommand, Data, Distinct, Output, Seed, change, flatten
-from proxyset.settings import Compute, Settings
+from proxyset.cli.options import Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.settings import Compute, Distinct, Settings
 from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
 
 RUNS = Path("runs")

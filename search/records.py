@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from proxyset.cli.options import SeedNumber
 from proxyset.parsing import Schema
+from proxyset.settings import SeedNumber
 from search.settings import MOST_REPEATS
 
 Count = Annotated[int, Field(ge=0)]

@@ -4,8 +4,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import SeedNumber
-from proxyset.settings import Compute, Settings
+from proxyset.settings import Compute, SeedNumber, Settings
 from proxyset.train.recipe import Recipe, Training
 
 PAPER: dict[str, Any] = {

@@ -16,7 +16,7 @@ from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
 from proxyset.cli.method import Choice, asked_for, without_a_name
-from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, Seeds, extract, with_group
+from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, extract, with_group
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
 from proxyset.cli.within import choose, recall
@@ -24,7 +24,7 @@ from proxyset.errors import InputError
 from proxyset.methods.base import Problem
 from proxyset.methods.recommended import recommended
 from proxyset.methods.registry import get_method
-from proxyset.settings import Compute, Duration, KeepAs
+from proxyset.settings import Compute, Duration, KeepAs, Seeds
 from proxyset.train.protocols import PAPER, Evaluation, ProtocolName
 from proxyset.train.recipe import MOST_EPOCHS
 

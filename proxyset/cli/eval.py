@@ -9,11 +9,11 @@ import tyro
 from pydantic import Field
 
 from proxyset.cli.app import say
-from proxyset.cli.options import ConfiguredCommand, DataRoot, Distinct, Output, Seed
+from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, real_data, score
 from proxyset.errors import InputError
-from proxyset.settings import Compute, Settings
+from proxyset.settings import Compute, Distinct, Settings
 from proxyset.train.protocols import PAPER, Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
 

@@ -8,9 +8,10 @@ import tyro
 from pydantic import Field
 
 from proxyset.cli.app import say
-from proxyset.cli.options import Command, Output, SeedNumber
+from proxyset.cli.options import Command, Output
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
+from proxyset.settings import SeedNumber
 
 SUFFIX = {"folder": "", "npz": ".npz", "parquet": "-parquet"}
 

@@ -49,7 +49,7 @@ class Workers(Settings):
 
     workers: int = Field(1, ge=1, le=1024, description="jobs at once on this machine, with Ray where there are several")
     address: str | None = Field(None, description="a running Ray cluster: auto, or host:port")
-    cpus_per_job: int = Field(1, ge=1, description="cores, and torch threads, of a job")
+    cpus_per_job: int = Field(1, ge=1, description="cores, and torch threads, of a job in a worker")
     gpus_per_job: float = Field(0.0, ge=0, description="GPU share of a job, such as 0.25")
     retries: int = Field(2, ge=0, description="how often a job is started again after its worker died")
 
@@ -99,27 +99,41 @@ def grid_command(argv: list[str]) -> None:
     for name, _ in command.found.pairs():
         if name not in command.grid.datasets:
             raise InputError(f"`place={name}=…`: the grid has no dataset of that name")
-    from proxyset.report.grid_jobs import Bench, Places
-    from proxyset.report.grid_run import GridFolder, claim_grid, plan
+    if command.output.force and command.output.resume:
+        raise InputError("`force` scores everything anew, `resume` keeps what is there: leave out one")
+    from proxyset.report.grid_jobs import Bench
+    from proxyset.report.grid_run import GridFolder, claim_grid, facts_of, plan
 
-    path = command.output.out or GRIDS / (command.config.stem if command.config else "grid")
-    places = Places(path / "sets", command.found.data_root, command.found.pairs())
-    bench = Bench(command.grid, places, command.compute)
+    path = (command.output.out or GRIDS / (command.config.stem if command.config else "grid")).absolute()
+    bench = Bench(command.grid, _places(command, path), command.compute)
     if command.output.dry_run:
-        todo = plan(command.grid, GridFolder(path).rows(), bench)
-        _announce(command, todo, bench)
+        folder = GridFolder(path)
+        if not command.output.force:
+            folder.check(facts_of(command.grid, bench))
+        _announce(command, plan(command.grid, {} if command.output.force else folder.rows(), bench), bench)
         return
     with claim_grid(path, force=command.output.force, resume=command.output.resume) as folder:
-        done = {} if command.output.force else folder.rows()
-        todo = plan(command.grid, done, bench)
+        facts = facts_of(command.grid, bench)
+        if not command.output.force:
+            folder.check(facts)
+        todo = plan(command.grid, {} if command.output.force else folder.rows(), bench)
         _announce(command, todo, bench)
-        folder.begin(command.grid, over=command.output.force)
+        folder.begin(facts, over=command.output.force)
         try:
-            _work(command, todo, folder, places)
+            _work(command, todo, folder, bench)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; to go on: {_again(argv)}") from None
         except RunError as error:
             raise RunError(f"{error}; to go on: {_again(argv)}") from None
+
+
+def _places(command: Grid, path: Path) -> Places:
+    """Where everything is, in full: workers may have another working folder."""
+    from proxyset.report.grid_jobs import Places
+
+    wanted = {name: choice.dataset for name, choice in command.grid.datasets.items()} | dict(command.found.pairs())
+    full = {name: str(Path(place).absolute()) if Path(place).exists() else place for name, place in wanted.items()}
+    return Places(path / "sets", command.found.data_root.absolute(), tuple(full.items()))
 
 
 def _announce(command: Grid, todo: Plan, bench: Bench) -> None:
@@ -127,11 +141,12 @@ def _announce(command: Grid, todo: Plan, bench: Bench) -> None:
     from proxyset.progress import duration, size
     from proxyset.report.grid_estimate import forecast
 
-    jobs = [*todo.sets, *todo.scores]
+    missing = [job for job in todo.sets if not bench.is_built(job.cell)]
+    jobs = [*missing, *todo.scores]
     left = f", {len(todo.skipped)} left out" if todo.skipped else ""
     say(
         f"{len(todo.cells)} cells{left}: {len(todo.cells) - len(todo.scores)} are there; "
-        f"{len(todo.sets)} sets to build, {len(todo.scores)} cells to score"
+        f"{len(missing)} sets to build, {len(todo.scores)} cells to score"
     )
     if not jobs:
         return
@@ -144,7 +159,7 @@ def _announce(command: Grid, todo: Plan, bench: Bench) -> None:
         say(f"will fail: {name}: {why}")
 
 
-def _work(command: Grid, todo: Plan, folder: GridFolder, places: Places) -> None:
+def _work(command: Grid, todo: Plan, folder: GridFolder, bench: Bench) -> None:
     from proxyset.progress import ProgressLine
     from proxyset.report.grid_run import carry_out
     from proxyset.report.grid_tables import write_tables
@@ -157,7 +172,7 @@ def _work(command: Grid, todo: Plan, folder: GridFolder, places: Places) -> None
             say(f"failed: {row['key']}: {row['error']}")
 
     try:
-        rows = carry_out(command.grid, todo, folder, places, command.compute, command.jobs.pool(), line, tell)
+        rows = carry_out(command.grid, todo, folder, bench, command.jobs.pool(), line, tell)
     finally:
         line.close()
     cells = [*todo.cells, *todo.skipped]

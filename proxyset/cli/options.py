@@ -20,18 +20,17 @@ itself is a flag too, or with `tyro.conf.Positional` an argument. `title` of a f
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.plain_yaml import read_yaml_mapping
-from proxyset.settings import Settings
+from proxyset.settings import SeedNumber, Settings
 
 
 class Command(Settings):
@@ -58,32 +57,6 @@ class Data(DataRoot, DataChoice):
     def choices(self) -> dict[str, Any]:
         """The arguments of `proxyset.data.load.load` after its first."""
         return self.model_dump(exclude={"dataset"})
-
-
-MAX_SEED = 2**32 - 1  # what every generator that is seeded takes
-
-SeedNumber = Annotated[int, Field(ge=0, le=MAX_SEED)]
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    if twice:
-        raise ValueError(f"names {twice[0]} twice")
-    return values
-
-
-Distinct = AfterValidator(_distinct)
-"""For a tuple of which nothing may come twice: `Annotated[tuple[str, ...], Distinct]`."""
-
-
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("needs at least one value")
-    return values
-
-
-Seeds = Annotated[tuple[SeedNumber, ...], AfterValidator(_some), Distinct]
-"""Several seeds: at least one, none twice, each within its bounds."""
 
 
 class Seed(Settings):

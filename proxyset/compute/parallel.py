@@ -64,12 +64,15 @@ def run_jobs(
     jobs: Sequence[J],
     pool: Pool,
     on_result: Callable[[int, R], None] | None = None,
+    on_lost: Callable[[J, str], R] | None = None,
 ) -> list[R]:
     """Do all jobs and return their results in the order of the jobs.
 
     Args:
         make_worker: gives the function that does a job; called once in every process that works.
         on_result: called in this process with the number of a job and its result, as they come.
+        on_lost: gives the result of a job whose worker died too often, from the job and what happened, so that the
+            others go on.
 
     Raises:
         WorkersLost: Ray died on this machine.
@@ -78,7 +81,7 @@ def run_jobs(
     """
     tell = on_result or (lambda number, result: None)
     if not pool.in_process:
-        return _Dispatcher(make_worker, jobs, pool, tell).run()
+        return _Dispatcher(make_worker, jobs, pool, tell, on_lost).run()
     results = []
     worker = make_worker()
     for number, job in enumerate(jobs):
@@ -109,6 +112,7 @@ class _Dispatcher(Generic[J, R]):
     jobs: Sequence[J]
     pool: Pool
     tell: Callable[[int, R], None]
+    on_lost: Callable[[J, str], R] | None = None
     deaths: "Counter[int]" = field(default_factory=Counter)
 
     def run(self) -> list[R]:
@@ -132,8 +136,14 @@ class _Dispatcher(Generic[J, R]):
                 except ray.exceptions.RayTaskError as error:
                     raise _as_ours(error.cause) from None
                 except ray.exceptions.RayError:  # the worker, or its machine, is gone
-                    self._count_death(number)
-                    waiting.appendleft(number)
+                    lost = self._count_death(number)
+                    if lost is None:
+                        waiting.appendleft(number)
+                    elif self.on_lost is None:
+                        raise RunError(lost) from None
+                    else:
+                        results[number] = self.on_lost(self.jobs[number], lost)
+                        self.tell(number, results[number])
                     actor = self._actor(shared)
                 else:
                     self.tell(number, results[number])
@@ -146,13 +156,15 @@ class _Dispatcher(Generic[J, R]):
         options = {"num_cpus": self.pool.cpus, "num_gpus": self.pool.gpus}
         return ray.remote(**options)(_Actor).remote(shared, self.pool.cpus)
 
-    def _count_death(self, number: int) -> None:
+    def _count_death(self, number: int) -> str | None:
+        """What to say where a job's worker died once too often."""
         self.deaths[number] += 1
-        if self.deaths[number] > self.pool.retries:
-            raise RunError(
-                f"job {number + 1} of {len(self.jobs)}: its worker died {self.deaths[number]} times "
-                "(out of memory, killed, or its machine went away); with `workers=1` it runs in this process"
-            )
+        if self.deaths[number] <= self.pool.retries:
+            return None
+        return (
+            f"job {number + 1} of {len(self.jobs)}: its worker died {self.deaths[number]} times "
+            "(out of memory, killed, or its machine went away); with `workers=1` it runs in this process"
+        )
 
 
 def _as_ours(cause: Any) -> Exception:

@@ -82,7 +82,7 @@ class MTT(LearnedMethod):
         """The experts' trainings."""
         from proxyset.methods.snapshots import course_of
 
-        which: dict[str, Any] = {"whole": True, "momentum": 0.0}
+        which: dict[str, Any] = {"whole": True, "momentum": 0.0, "weight_decay": 0.0}
         return [
             course_of(problem, self.net, self.expert_epochs, self.augment, number=number, **which)
             for number in range(self.experts)

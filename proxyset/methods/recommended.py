@@ -3,11 +3,14 @@
 This file can be read without torch, and its choice depends on no clock, so that `--resume` makes it again.
 """
 
+import contextlib
 from typing import Any
 
+from proxyset.errors import InputError
 from proxyset.methods.base import Method, Problem
 from proxyset.methods.dm import DM
 from proxyset.methods.krr import KRR
+from proxyset.methods.synthesis import FIRST
 
 SMALLEST = 16  # pixels: below it, half of a side shows too little
 MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
@@ -29,9 +32,15 @@ def recommended(given: Method, problem: Problem, seconds: float) -> tuple[Method
         given: the method of `name_for`, with what the user gave.
     """
     mine = {name: getattr(given, name) for name in given.model_fields_set}
-    if isinstance(given, KRR) and problem.spec.size < SMALLEST and mine.keys() <= DM.model_fields.keys():
-        given = DM(**mine)
-    chosen = _for_krr(problem) if isinstance(given, KRR) else _for_dm(problem, seconds)
+    if isinstance(given, KRR) and problem.spec.size < SMALLEST:
+        with contextlib.suppress(InputError):  # something that only `krr` has was asked for
+            given = DM(**mine)
+    chosen = _for_krr() if isinstance(given, KRR) else _for_dm(problem, seconds)
+    # Four images in one, where that leaves enough pixels, every class has the images to begin with, and learning does
+    # not start from a set, which has its own.
+    enough = problem.spec.size >= SMALLEST and 4 * problem.ipc <= min(problem.counts)
+    if enough and mine.get("init", "real") in FIRST:
+        chosen["formation"] = 2
     chosen = {name: value for name, value in chosen.items() if name not in mine}
     settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
     return given.model_copy(update=chosen), (
@@ -40,20 +49,14 @@ def recommended(given: Method, problem: Problem, seconds: float) -> tuple[Method
     )
 
 
-def _for_krr(problem: Problem) -> dict[str, Any]:
-    return {"batch_real": 512} | _tiles(problem)
+def _for_krr() -> dict[str, Any]:
+    return {"batch_real": 512}
 
 
 def _for_dm(problem: Problem, seconds: float) -> dict[str, Any]:
-    chosen = {"batch_real": 64, "lr_img": 5.0} | _tiles(problem)
+    chosen: dict[str, Any] = {"batch_real": 64, "lr_img": 5.0}
     affordable = int(SHARE * seconds / (len(problem.real) * problem.spec.size**2 * PASS))  # epochs of all trainings
     if min(problem.counts) < 2 or affordable < FEWEST:  # one of each class is held out
         return chosen
     epochs = min(EPOCHS, affordable // 2)
     return chosen | TRAINED | {"teacher_epochs": epochs, "trainings": min(TRAININGS, affordable // epochs)}
-
-
-def _tiles(problem: Problem) -> dict[str, Any]:
-    """Four images in one, where that leaves enough pixels and every class has the images to begin with."""
-    enough = problem.spec.size >= SMALLEST and 4 * problem.ipc <= min(problem.counts)
-    return {"formation": 2} if enough else {}

@@ -22,7 +22,7 @@ def predict(support: Tensor, targets: Tensor, features: Tensor, ridge: float) ->
     Returns:
         N×classes float64.
     """
-    support, targets, features = (_double(tensor) for tensor in (support, targets, features))
+    support, targets, features = (double(tensor) for tensor in (support, targets, features))
     solution, whole = solve(support @ support.T, targets, ridge)
     return torch.where(whole, features @ (support.T @ solution), math.nan)
 
@@ -38,7 +38,7 @@ def predict_by_kernel(kernel: Tensor, targets: Tensor, across: Tensor, ridge: fl
     Returns:
         N×classes float64.
     """
-    kernel, targets, across = (_double(tensor) for tensor in (kernel, targets, across))
+    kernel, targets, across = (double(tensor) for tensor in (kernel, targets, across))
     solution, whole = solve(kernel, targets, ridge)
     return torch.where(whole, across @ solution, math.nan)
 
@@ -50,7 +50,7 @@ def solve(kernel: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor
     return torch.cholesky_solve(targets, factor), failed == 0
 
 
-def _double(tensor: Tensor) -> Tensor:
+def double(tensor: Tensor) -> Tensor:
     """In float64; on the CPU where the device (mps) has none."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
@@ -62,7 +62,7 @@ def half_squared_error(prediction: Tensor, truth: Tensor) -> Tensor:
 
 def margin(targets: Tensor) -> Tensor:
     """mean_n min(largest − second largest, 1/C) of N×C targets: what the authors' code adds to keep them apart."""
-    largest, second = _double(targets).topk(2).values.unbind(1)
+    largest, second = double(targets).topk(2).values.unbind(1)
     return (largest - second).clamp(max=1 / targets.shape[1]).mean()
 
 

@@ -60,7 +60,7 @@ class Course:
         number: which one of several trainings, each with weights and an order of its own.
         condensing: see `build_net`.
         whole: train on all real images, and hold none out.
-        momentum: of SGD.
+        momentum, weight_decay: of SGD.
     """
 
     net: str
@@ -70,12 +70,12 @@ class Course:
     condensing: bool = False
     whole: bool = False
     momentum: float = 0.9
+    weight_decay: float = 5e-4
 
     def recipe(self, epochs: int | None = None) -> Recipe:
         """The learning rate stays as it is, so that stopping early is the same as a shorter training."""
-        return Training().recipe(
-            epochs or self.epochs, schedule="constant", augment=self.augment, momentum=self.momentum
-        )
+        own = {"augment": self.augment, "momentum": self.momentum, "weight_decay": self.weight_decay}
+        return Training().recipe(epochs or self.epochs, schedule="constant", **own)
 
     def build(self, spec: DatasetSpec, device: torch.device) -> nn.Module:
         """The network before the training."""
@@ -223,7 +223,7 @@ def _check_finite(state: State, course: Course) -> None:
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise RunError(
             f"training {course.net} on the whole set failed: its weights became NaN or infinite; another "
-            "`teacher_net` or fewer `teacher_epochs` may help"
+            "network or fewer epochs may help"
         )
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proxyset.methods.regression import double
+
 WEIGHT, BIAS = 2.0, 0.01  # σ_w² and σ_b² (KIP's notebook: √2 and 0.1)
 INSIDE = 1 - 1e-12  # the largest cosine, because the angle's derivative is infinite at 1
 
@@ -25,7 +27,7 @@ def tangent_kernel(one: Tensor, other: Tensor, hidden: int, convolutional: bool 
         hidden: layers with ReLU; one more, which is fully connected, gives the answer.
         convolutional: hidden layers see 3×3 places; otherwise the whole image.
     """
-    one, other = one.double(), other.double()
+    one, other = double(one), double(other)
     if not convolutional:  # one place, of which the whole image is the channels
         one, other = (each.flatten(1)[:, :, None, None] for each in (one, other))
     mix = _patches if convolutional else _same

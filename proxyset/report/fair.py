@@ -89,7 +89,7 @@ def fair_scores(
     """
     dataset, kind = contest.dataset, kind_of(proxy)
     keep = keep_folder(Path(name))
-    plain = contest.protocol.model_copy(update={"augment": "none", "epochs": None})
+    plain = contest.protocol.model_copy(update={"augment": "none"})
     most = min(dataset.train.labels.bincount(minlength=dataset.spec.classes).tolist())
     as_many = Kind(min(proxy.ipc * proxy.data.formation**2, most))
     random = picks("random", kind, contest, session, keep)
@@ -107,12 +107,16 @@ def fair_scores(
         ).mean
 
     long = contest.protocol.model_copy(update={"epochs": contest.whole_epochs})
+    own, at_random = score("set", proxy.data), score("random", random)
+    spread = (
+        at_random if as_many == kind else score("random, as many", picks("random", as_many, contest, session, keep))
+    )
     measured = Measured(
         whole=score("whole", replace(dataset.train, targets=None), long),
-        hard=score("set, labels", replace(proxy.data, targets=None)),
-        own=score("set", proxy.data),
-        random=score("random", random),
-        as_many=score("random, as many", picks("random", as_many, contest, session, keep)),
+        hard=own if proxy.data.targets is None else score("set, labels", replace(proxy.data, targets=None)),
+        own=own,
+        random=at_random,
+        as_many=spread,
         plain=score("set, plain", proxy.data, plain),
         plain_random=score("random, plain", random, plain),
     )

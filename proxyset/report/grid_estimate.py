@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyset.compute.plan import Estimate
-from proxyset.errors import InputError
-from proxyset.report.grid_jobs import Bench, Job
+from proxyset.report.grid_jobs import Bench, Job, explained
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def forecast(jobs: Sequence[Job], bench: Bench) -> Forecast:
         try:
             if kind not in known:
                 known[kind] = bench.estimate(job)
-        except InputError as error:
-            wrong[job.key] = str(error)
+        except Exception as error:  # also of a method or network of the user's own: the job's row will say it
+            wrong[job.key] = explained(error)
             continue
         found.append((known[kind].seconds, known[kind].memory, job.key))
     longest = max(found, default=(0.0, 0, ""))

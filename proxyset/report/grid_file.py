@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import get_method
-from proxyset.settings import Settings, short
+from proxyset.settings import Distinct, Seeds, Settings, short
 from proxyset.train.protocols import Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
 
@@ -21,6 +22,7 @@ WHOLE = "whole"  # in place of a method: the whole set, which has no images per 
 Axis = Literal["dataset", "method", "ipc", "seed", "test", "net"]
 AXES: tuple[Axis, ...] = ("dataset", "method", "ipc", "seed", "test", "net")
 Label = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,80}$")]
+Positive = Annotated[int, Field(ge=1)]
 Value = str | int
 PUBLISHED = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(?:±|\+-)\s*(\d+(?:\.\d+)?))?\s*")
 
@@ -29,7 +31,7 @@ class Test(Evaluation):
     """How networks are trained on the sets of a grid, and which networks."""
 
     nets: int = Field(5, ge=1, le=10_000, description="fresh networks to train")
-    net: tuple[str, ...] = Field(("convnet",), min_length=1, description="their names")
+    net: Annotated[tuple[str, ...], Distinct] = Field(("convnet",), min_length=1, description="their names")
 
     def evaluation(self) -> Evaluation:
         """Without the networks' names."""
@@ -44,6 +46,13 @@ class Exception_(Settings):
     )
     set: dict[str, Any] = Field({}, description="settings of the method there")
     skip: str | None = Field(None, description="leave them out, for this reason")
+
+    @field_validator("set")
+    @classmethod
+    def _of_sets(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if value and {"test", "net"} & set(info.data.get("where", {})):
+            raise ValueError("changes how a set is made, so that `where` cannot name a test or a net")
+        return value
 
     def matches(self, values: dict[Axis, Value | None]) -> bool:
         return all(
@@ -82,6 +91,11 @@ class Cell:
         return f"{self.set_key}/{self.test}/{self.net}"
 
 
+def label_of(cell: Cell, axes: Sequence[Axis]) -> str:
+    """What a line or a column is called: the cell's values on some axes."""
+    return " ".join(str(value) for axis in axes if (value := getattr(cell, axis)) is not None)
+
+
 class GridFile(Settings):
     """What is compared."""
 
@@ -93,8 +107,8 @@ class GridFile(Settings):
         description="by a name: `method` (default: that name) and its settings, and its `tests` (default: all); "
         "`method: whole` with `epochs` is the whole set",
     )
-    ipc: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1, description="images per class")
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field((0,), min_length=1, description="a set for each")
+    ipc: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1, description="images per class")
+    seeds: Seeds = Field((0,), description="a set for each")
     tests: dict[Label, Test] = Field(
         {"paper": Test()}, min_length=1, description="by a name: how networks are trained, and which"
     )
@@ -148,9 +162,13 @@ class GridFile(Settings):
     def is_whole(self, name: str) -> bool:
         return self.methods[name].get("method", name) == WHOLE
 
-    def whole_epochs(self, name: str) -> int:
-        """Training epochs on the whole set."""
-        return _Whole(**self._settings(name)).epochs
+    def whole_epochs(self, name: str, changed: Sequence[tuple[str, Any]] = ()) -> int:
+        """Training epochs on the whole set.
+
+        Raises:
+            InputError: other settings.
+        """
+        return _Whole(**self._settings(name) | dict(changed)).epochs
 
     def tests_of(self, name: str) -> list[str]:
         """The tests of one of the methods, by name: all where it names none.
@@ -162,9 +180,9 @@ class GridFile(Settings):
         if not isinstance(wanted, list | tuple) or not wanted:
             raise InputError(f"method {name!r}: `tests` must be a list of names, got {short(wanted)}")
         for test in wanted:
-            if test not in self.tests:
+            if not isinstance(test, str) or test not in self.tests:
                 raise InputError(f"method {name!r}: there is no test {short(test)} ({nearest(str(test), self.tests)})")
-        return list(wanted)
+        return list(dict.fromkeys(wanted))
 
     def _settings(self, name: str) -> dict[str, Any]:
         """What a method's entry says besides what the grid itself reads."""
@@ -175,10 +193,6 @@ class GridFile(Settings):
         """Raise `InputError` for what no cell can work with."""
         for name in self.methods:
             self.tests_of(name)
-            if self.is_whole(name):
-                self.whole_epochs(name)
-            else:
-                self.method(name)
         known: dict[Axis, list[Value]] = {
             "dataset": list(self.datasets),
             "method": list(self.methods),
@@ -193,6 +207,35 @@ class GridFile(Settings):
                     if value not in known[axis]:
                         hint = nearest(str(value), [str(each) for each in known[axis]])
                         raise InputError(f"exception {number}: there is no {axis} {value!r} ({hint})")
+        self._check_published()
+        for method, settings in dict.fromkeys((cell.method, repr(cell.settings)) for cell in self.cells()):
+            changed = next(c.settings for c in self.cells() if (c.method, repr(c.settings)) == (method, settings))
+            if self.is_whole(method):
+                self.whole_epochs(method, changed)
+            else:
+                self.method(method, changed)
+
+    def _check_published(self) -> None:
+        """Raise `InputError` where a number stands beside no cell."""
+        lines, columns = ({label_of(c, axes) for c in self.cells()} for axes in (self.rows, self.columns))
+        for line, cells in self.published.items():
+            if line not in lines:
+                raise InputError(f"`published`: there is no line {short(line)} ({nearest(line, sorted(lines))})")
+            for column in cells:
+                if column not in columns:
+                    raise InputError(
+                        f"`published`: there is no column {short(column)} ({nearest(column, sorted(columns))})"
+                    )
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the scores of cells, as JSON has it: all but which cells there are, and how the table looks."""
+        values: dict[str, Any] = json.loads(
+            self.model_dump_json(include={"datasets", "methods", "tests", "exceptions"})
+        )
+        for test in values["tests"].values():
+            del test["net"]
+        changed = [each for each in values["exceptions"] if each["set"]]
+        return values | {"exceptions": {json.dumps(each["where"], sort_keys=True): each["set"] for each in changed}}
 
     def cells(self) -> list[Cell]:
         """Every cell, those of one set one after another."""

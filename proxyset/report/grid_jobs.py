@@ -29,10 +29,15 @@ DRAWS = 1000  # seeds between those of a random set's networks
 
 @dataclass(frozen=True)
 class Job:
-    """A set to build (`score` is false), or a cell to score."""
+    """A set to build (`score` is false), or a cell to score.
+
+    Attributes:
+        also: names of other sets of the grid that are the same, so that it is built once.
+    """
 
     cell: Cell
     score: bool
+    also: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -54,6 +59,14 @@ class Places:
     datasets: tuple[tuple[str, str], ...] = ()
 
 
+def explained(error: Exception) -> str:
+    """An error in words; of code that is not ours with the place."""
+    if isinstance(error, InputError | RunError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
 class Bench:
     """Does jobs one after another; datasets are read once."""
 
@@ -70,13 +83,8 @@ class Bench:
         row = {"key": job.key, "score": job.score, "error": None}
         try:
             return row | (self.score(job.cell) if job.score else self.build(job.cell))
-        except (InputError, RunError) as error:
-            return row | {"error": str(error)}
-        except Exception as error:  # of a method or network of the user's own
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            return row | {
-                "error": f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-            }
+        except Exception as error:  # also of a method or network of the user's own
+            return row | {"error": explained(error)}
 
     def dataset(self, name: str) -> Dataset:
         if name not in self._datasets:
@@ -96,7 +104,10 @@ class Bench:
 
     def is_built(self, cell: Cell) -> bool:
         """Whether there is nothing to build: the set is there, or the cell needs none."""
-        return not self.needs_set(cell) or self.path(cell).exists()
+        try:
+            return not self.needs_set(cell) or self.path(cell).exists()
+        except Exception:  # its job will say why
+            return False
 
     def needs_set(self, cell: Cell) -> bool:
         """The whole set is there, and random images are drawn anew for every network."""
@@ -136,7 +147,7 @@ class Bench:
 
     def epochs(self, cell: Cell) -> int | None:
         """In place of the protocol's."""
-        return None if cell.ipc is not None else self.grid.whole_epochs(cell.method)
+        return None if cell.ipc is not None else self.grid.whole_epochs(cell.method, cell.settings)
 
     def training_set(self, cell: Cell) -> Any:
         if cell.ipc is None:
@@ -159,6 +170,8 @@ class Bench:
         """Time and memory of a job."""
         cell = job.cell
         if job.score:
+            if cell.ipc is not None and not self.needs_set(cell):
+                self.wanted(cell).engine(self.session)  # refuses what cannot be drawn
             contest, (images, recipe) = self.contest(cell), self.size(cell)
             return estimate_scores([(images, recipe)], contest, self.session)
         wanted = self.wanted(cell)
@@ -171,7 +184,9 @@ class Bench:
         """Images that a network sees in an epoch, and how it trains on them."""
         protocol: Evaluation = self.grid.tests[cell.test].evaluation()
         if cell.ipc is None:
-            return len(self.dataset(cell.dataset).train), protocol.recipe(self.grid.whole_epochs(cell.method))
+            return len(self.dataset(cell.dataset).train), protocol.recipe(
+                self.grid.whole_epochs(cell.method, cell.settings)
+            )
         stored = cell.ipc * self.dataset(cell.dataset).spec.classes
         formation = self.grid.method(cell.method, cell.settings).tiles_across()
         return stored * formation**2, protocol.resolved(stored, formation)

@@ -1,12 +1,12 @@
 """A grid from its cells to its rows: what is there stays, what is missing is done, a kill loses nothing finished."""
 
 import contextlib
-import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from proxyset.claims import Claim
 from proxyset.compute.parallel import Pool, run_jobs
@@ -16,11 +16,19 @@ from proxyset.folders import claim_folder, mark, read_marker
 from proxyset.parsing import Schema, checksummed, read_bytes, read_row, read_rows
 from proxyset.progress import Progress
 from proxyset.report.grid_file import Cell, GridFile
-from proxyset.report.grid_jobs import Bench, Job, Places, Row
-from proxyset.settings import Compute
+from proxyset.report.grid_jobs import Bench, Job, Row
 
 KIND = "grid"
-CONFIG, ROWS = "grid.json", "rows.jsonl"
+FACTS, ROWS = "grid.json", "rows.jsonl"
+SECTIONS = {
+    "datasets": "dataset",
+    "methods": "method",
+    "tests": "test",
+    "exceptions": "exception",
+    "data": "content of",
+}
+"""What decides the scores, by name in each section, and what a message calls it."""
+Facts = dict[str, dict[str, Any]]
 TABLES = ("results.parquet", "results.csv", "table.md", "table.tex", "table.html")
 
 
@@ -47,30 +55,44 @@ class GridFolder:
     def sets(self) -> Path:
         return self.path / "sets"
 
-    def begin(self, grid: GridFile, over: bool) -> None:
-        """Begin, or go on with what the same grid began.
+    def check(self, facts: Facts) -> None:
+        """Hold what is to run against what began here, if anything did. Nothing is written.
 
         Raises:
-            InputError: another grid began here; a file is damaged.
+            InputError: a dataset, method or test of the same name was another one; a file is damaged.
         """
-        config = json.loads(grid.model_dump_json())
+        before = self._facts()
+        changed = [
+            f"{words} {name!r}"
+            for section, words in SECTIONS.items()
+            for name, value in facts[section].items()
+            if before.get(section, {}).get(name, value) != value
+        ]
+        if changed:
+            raise InputError(
+                f"{str(self.path)!r} began with another {', '.join(changed)}: `force=True` scores everything anew, "
+                "`out` names another place"
+            )
+
+    def begin(self, facts: Facts, over: bool) -> None:
+        """Begin, or go on with what `check` has let pass.
+
+        Args:
+            over: score everything anew. Sets stay: they are found by what they are made of.
+        """
         if self.claim is not None and not read_marker(self.path):
             mark(self.claim, KIND)
         if over:
-            for name in (ROWS, *TABLES, CONFIG):
+            for name in (ROWS, *TABLES, FACTS):
                 (self.path / name).unlink(missing_ok=True)
-        path = self.path / CONFIG
-        if path.exists():
-            before, _ = read_row(bytes(read_bytes(path)), repr(str(path)))
-            changed = [name for name in config if before.get(name) != config[name]]
-            if changed:
-                raise InputError(
-                    f"{str(self.path)!r} began with other {', '.join(changed)}: `force=True` starts over, `out` names "
-                    "another place"
-                )
-        else:
-            write_atomic(path, f"{checksummed(config)}\n".encode())
+        before = self._facts()
+        both = {section: before.get(section, {}) | facts[section] for section in SECTIONS}
+        write_atomic(self.path / FACTS, f"{checksummed(both)}\n".encode())
         self._drop_torn_row()
+
+    def _facts(self) -> dict[str, Any]:
+        path = self.path / FACTS
+        return read_row(bytes(read_bytes(path)), repr(str(path)))[0] if path.exists() else {}
 
     def rows(self) -> dict[str, Row]:
         """What came of the finished jobs, by key, the last of several. A last line that was cut short is passed over.
@@ -102,7 +124,7 @@ def claim_grid(path: Path, *, force: bool = False, resume: bool = False) -> Iter
     """
     hint = f"`resume=True` goes on, `force=True` starts over, `out` names another place ({shlex.quote(str(path))})"
     with claim_folder(path, kind=KIND, force=force, resume=resume, hint=hint) as claim:
-        for name in (CONFIG, ROWS, *TABLES):
+        for name in (FACTS, ROWS, *TABLES):
             remove_leftovers(claim.path / name)
         yield GridFolder(claim.path, claim)
 
@@ -112,7 +134,7 @@ class Plan:
     """The jobs of a grid that are still to do.
 
     Attributes:
-        sets: one for every set that is missing.
+        sets: one for every set that is missing, or has no row yet.
         scores: one for every cell without a score.
         cells: all cells but those that are left out.
         skipped: those.
@@ -125,37 +147,48 @@ class Plan:
 
 
 def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
-    """What is still to do. Failed jobs are tried again, because what they failed for may have changed.
+    """What is still to do. Failed jobs are tried again, because what they failed for may have changed."""
+    cells = grid.cells()
+    kept = [cell for cell in cells if cell.skip is None]
+    finished = {key for key, row in done.items() if row["error"] is None}
+    scores = [Job(cell, True) for cell in kept if cell.key not in finished]
+    wanted = {job.cell.set_key: job.cell for job in scores}
+    names: dict[Any, list[str]] = {}  # of sets by their files, because two names may mean the same set
+    for name, cell in wanted.items():
+        place = _place(bench, cell)
+        if place is not None and not (place.exists() and name in finished):
+            names.setdefault(place, []).append(name)
+    sets = [Job(wanted[first], False, tuple(others)) for first, *others in names.values()]
+    return Plan(sets, scores, kept, [cell for cell in cells if cell.skip is not None])
+
+
+def _place(bench: Bench, cell: Cell) -> Path | None:
+    """Where a cell's set is, or will be; None where it needs none.
+
+    Settings that cannot work with the images give a place of their own: the job's row will say why.
+    """
+    try:
+        return bench.path(cell) if bench.needs_set(cell) else None
+    except Exception:
+        return Path(cell.set_key)
+
+
+def facts_of(grid: GridFile, bench: Bench) -> Facts:
+    """What decides the scores: settings, and the content of the datasets.
 
     Raises:
         InputError: a dataset cannot be read; there is no such device.
     """
     bench.session  # noqa: B018 (refuses a device that is not there)
-    for name in grid.datasets:
-        bench.dataset(name)
-    cells = grid.cells()
-    kept = [cell for cell in cells if cell.skip is None]
-    finished = {key for key, row in done.items() if row["error"] is None}
-    scores = [Job(cell, True) for cell in kept if cell.key not in finished]
-    first = {job.cell.set_key: job.cell for job in scores}
-    sets = [Job(cell, False) for cell in first.values() if bench.needs_set(cell) and not _there(bench, cell)]
-    return Plan(sets, scores, kept, [cell for cell in cells if cell.skip is not None])
-
-
-def _there(bench: Bench, cell: Cell) -> bool:
-    """Whether a cell's set is built; one that cannot be is left to its job, whose row says why."""
-    try:
-        return bench.is_built(cell)
-    except InputError:
-        return False
+    data = {name: [bench.dataset(name).sha256, bench.dataset(name).test.sha256()] for name in grid.datasets}
+    return grid.deciding() | {"data": data}
 
 
 def carry_out(
     grid: GridFile,
     todo: Plan,
     folder: GridFolder,
-    places: Places,
-    compute: Compute,
+    bench: Bench,
     pool: Pool,
     progress: Progress,
     tell: Callable[[Row], None] = lambda row: None,
@@ -163,6 +196,7 @@ def carry_out(
     """Do all jobs, sets before scores, and keep a row of each.
 
     Args:
+        bench: what does the jobs where they run in this process.
         progress: is told how many of all jobs are done.
         tell: is given every row as it comes.
 
@@ -170,10 +204,12 @@ def carry_out(
         All rows of the grid by key.
 
     Raises:
-        RunError: Ray died, or a worker kept dying; what is finished is kept.
+        RunError: Ray died; what is finished is kept.
     """
     done, total = 0, len(todo.sets) + len(todo.scores)
-    make: Callable[[], Callable[[Job], Row]] = partial(Bench, grid, places, compute)
+    make: Callable[[], Callable[[Job], Row]] = partial(Bench, grid, bench.places, bench.compute)
+    if pool.in_process:
+        make = lambda: bench  # noqa: E731 (it has read the datasets)
 
     def keep(row: Row) -> None:
         nonlocal done
@@ -182,14 +218,24 @@ def carry_out(
         done += 1
         progress(done, total)
 
+    def lost(job: Job, why: str) -> Row:
+        return {"key": job.key, "score": job.score, "error": why}
+
     failed: dict[str, str] = {}
-    for row in run_jobs(make, todo.sets, pool, lambda number, row: keep(row)) if todo.sets else ():
-        if row["error"] is not None:
-            failed[row["key"]] = row["error"]
+
+    def built(number: int, row: Row) -> None:
+        for name in todo.sets[number].also:
+            folder.append(row | {"key": name})
+        for name in (row["key"], *todo.sets[number].also) if row["error"] is not None else ():
+            failed[name] = row["error"]
+        keep(row)
+
+    if todo.sets:
+        run_jobs(make, todo.sets, pool, built, lost)
     ready = [job for job in todo.scores if job.cell.set_key not in failed]
     for job in todo.scores:
         if job.cell.set_key in failed:
-            keep({"key": job.key, "score": True, "error": failed[job.cell.set_key]})
+            keep(lost(job, failed[job.cell.set_key]))
     if ready:
-        run_jobs(make, ready, pool, lambda number, row: keep(row))
+        run_jobs(make, ready, pool, lambda number, row: keep(row), lost)
     return folder.rows()

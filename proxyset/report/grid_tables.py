@@ -105,7 +105,7 @@ def table_of(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row]) -> Tab
             match = PUBLISHED.fullmatch(str(text)) if text is not None else None
             entry.published = float(match[1]) if match else None
     heads = [{"ipc": "images per class"}.get(axis, axis) for axis in grid.rows]
-    shown = [tuple(map(str, line)) for line in lines]
+    shown = [tuple("" if value is None else str(value) for value in line) for line in lines]
     return Table(grid.title, heads, shown, [_joined(column) for column in columns], entries)
 
 
@@ -131,15 +131,24 @@ def write_tables(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row], fo
 
 
 def _labels(axes: Sequence[Axis], cells: Sequence[Cell]) -> list[tuple[Any, ...]]:
-    """The values of some axes that cells have, in their order. The whole set has no size, and stands on every line."""
+    """The values of some axes that cells have, in their order.
+
+    The whole set has no size. It stands on the lines of every size, or where these name methods too, on one of its own.
+    """
     found = [tuple(getattr(cell, axis) for axis in axes) for cell in cells]
-    full = [label for label in found if None not in label]
-    return list(dict.fromkeys(full or found))
+    full = list(dict.fromkeys(label for label in found if None not in label))
+    alone = [label for label in found if None in label and not any(_covers(label, other) for other in full)]
+    kept = {*full, *alone}
+    return [label for label in dict.fromkeys(found) if label in kept]
+
+
+def _covers(label: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two labels agree wherever the first has a value."""
+    return all(mine in (None, its) for mine, its in zip(label, other, strict=True))
 
 
 def _belongs(cell: Cell, wanted: dict[Axis, Any]) -> bool:
-    values = cell.values()
-    return all(values[axis] in (value, None) for axis, value in wanted.items())
+    return _covers([cell.values()[axis] for axis in wanted], list(wanted.values()))
 
 
 def _add(entry: Entry, cell: Cell, row: Row | None) -> None:
@@ -152,7 +161,7 @@ def _add(entry: Entry, cell: Cell, row: Row | None) -> None:
 
 
 def _joined(label: Sequence[Any]) -> str:
-    return " ".join(map(str, label))
+    return " ".join(str(value) for value in label if value is not None)
 
 
 LEGEND = "Test accuracy in %, mean ± standard deviation over networks (n) [published, difference]."

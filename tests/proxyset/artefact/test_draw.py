@@ -54,7 +54,9 @@ def test_sets_without_a_generator_are_refused_and_stay_in_the_old_format(tiny: D
     assert '"format": 1' in read_tensors(tmp_path / "plain.safetensors")[1]["proxyset"]
 
 
-@pytest.mark.parametrize("settings", [{}, {"noise": "4", "width": 8}, {"noise": 5, "width": 8}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"noise": "x", "width": 8}, {"noise": 5, "width": 8}, {"noise": -9, "width": 12}]
+)
 def test_a_generator_that_does_not_fit_is_refused(made: ProxySet, settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="generator"):
         draw(replace(made, provenance=made.provenance | {"settings": settings}), 1)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from proxyset.report.grid_run import GridFolder
-from tests.proxyset.cli.made import Cli
+from tests.proxyset.cli.made import Cli, save_npz
 from tests.robust.kills import EVERY
 
 NET = "convnet-w4-d1"
@@ -84,13 +84,59 @@ def test_a_failed_cell_is_a_cell_with_its_error_and_is_tried_again(cli: Cli, tmp
     assert "4 are there" in cli("grid", "--config", config, "--resume").err
 
 
-def test_another_grid_does_not_go_on_in_its_folder(cli: Cli, tmp_path: Path) -> None:
+def test_a_grid_may_grow_and_look_otherwise_but_not_mean_something_else(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "grids/small"
     assert cli("grid", "--config", write(tmp_path, ipc=[1])).code == 0
-    result = cli("grid", "--config", write(tmp_path, ipc=[2]), "--resume")
+    before = accuracies(folder)
+    grown = cli("grid", "--config", write(tmp_path, title="other"), "--resume")
+    assert grown.code == 0
+    assert "4 are there; 2 sets to build" in grown.err
+    after = accuracies(folder)
+    pd.testing.assert_frame_equal(after[after.ipc.isna() | (after.ipc == 1)].reset_index(drop=True), before)
+    tests = {"quick": SMALL["tests"]["quick"] | {"epochs": 3}}
+    changed = write(tmp_path, tests=tests)
+    for more in (["--resume"], ["--dry-run"]):
+        refused = cli("grid", "--config", changed, *more)
+        assert refused.code == 2
+        assert "test 'quick'" in refused.err
+    assert cli("grid", "--config", changed, "--resume", "--force").code == 2
+    anew = cli("grid", "--config", changed, "--force")
+    assert "0 are there; 0 sets to build, 7 cells to score" in anew.err
+    assert accuracies(folder).set_bytes.notna().sum() == accuracies(folder).method.isin(["herding", "dm"]).sum()
+
+
+def test_other_data_under_the_same_name_is_refused(cli: Cli, tmp_path: Path) -> None:
+    save_npz(tmp_path / "one.npz")
+    save_npz(tmp_path / "two.npz", seed=1)
+    config = write(tmp_path, datasets={"mine": {"dataset": "one.npz"}}, methods={"random": {}}, ipc=[1])
+    assert cli("grid", "--config", config).code == 0
+    result = cli("grid", "--config", config, "--resume", "--place", "mine=two.npz")
     assert result.code == 2
-    assert "ipc" in result.err
-    assert cli("grid", "--config", write(tmp_path, ipc=[2]), "--force").code == 0
-    assert set(accuracies(tmp_path / "grids/small").ipc.dropna()) == {2}
+    assert "content of 'mine'" in result.err
+
+
+def test_two_names_of_one_set_build_it_once(cli: Cli, tmp_path: Path) -> None:
+    methods = {"one": {"method": "dd", "net": NET, "iterations": 1, "unroll": 1}}
+    methods["ten"] = methods["one"] | {"unroll": 10}  # of one image per class there is one minibatch
+    result = cli("grid", "--config", write(tmp_path, methods=methods, ipc=[1]))
+    assert "1 sets to build, 2 cells to score" in result.err
+    frame = accuracies(tmp_path / "grids/small")
+    assert frame.error.isna().all()
+    assert frame[frame.method == "one"].accuracy.tolist() == frame[frame.method == "ten"].accuracy.tolist()
+
+
+def test_code_that_breaks_costs_its_own_cells(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "broken_net.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.layer = nn.Linear(64, 10)\n\n    def forward(self, x):\n        raise RuntimeError('boom')\n\n\n"
+        "def net(*shape, **more):\n    return Net()\n"
+    )
+    tests = SMALL["tests"] | {"other": {"net": ["broken_net:net"], "nets": 1, "epochs": 1}}
+    result = cli("grid", "--config", write(tmp_path, methods={"random": {}}, ipc=[1], tests=tests))
+    assert result.code == 0, result.err
+    frame = accuracies(tmp_path / "grids/small")
+    assert frame[frame.test == "quick"].error.isna().all()
+    assert frame[frame.test == "other"].error.str.contains("boom").all()
 
 
 def test_interrupted_after_any_job_it_goes_on(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

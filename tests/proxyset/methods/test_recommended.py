@@ -45,7 +45,12 @@ def test_small_images_take_dm_unless_a_setting_of_krr_alone_is_given() -> None:
         net="convnet-w4-d1", iterations=7, batch_real=64, lr_img=5.0
     )
     assert isinstance(recommended(KRR(pool=3), small, 600)[0], KRR)
+    assert isinstance(recommended(KRR(targets="learned"), small, 600)[0], KRR)
     assert isinstance(recommended(KRR(), problem(size=16), 600)[0], KRR)
+
+
+def test_a_set_that_learning_starts_from_keeps_its_tiles() -> None:
+    assert "formation" not in chosen(KRR(init="mine.safetensors"), problem())
 
 
 def test_all_of_it_with_many_images() -> None:

@@ -82,6 +82,15 @@ def test_a_method_may_have_tests_of_its_own() -> None:
         ({"exceptions": [{"where": {"dataset": "c"}, "skip": "x"}]}, "no dataset 'c'"),
         ({"exceptions": [{"where": {"ipc": 3}, "skip": "x"}]}, "no ipc 3"),
         ({"exceptions": [{"where": {"size": 3}}]}, "exceptions"),
+        ({"exceptions": [{"where": {"net": "mlp"}, "set": {"iterations": 3}}]}, "test or a net"),
+        ({"exceptions": [{"where": {"method": "dsa"}, "set": {"iteration": 3}}]}, "iteration"),
+        ({"exceptions": [{"where": {"method": "whole"}, "set": {"epoch": 3}}]}, "epoch"),
+        ({"methods": {"dsa": {"tests": [["one"]]}}}, "no test"),
+        ({"seeds": [0, 0]}, "twice"),
+        ({"ipc": [1, 1]}, "twice"),
+        ({"tests": {"one": {"net": ["mlp", "mlp"]}}}, "twice"),
+        ({"published": {"c 1": {"dsa": 88}}}, "no line 'c 1'"),
+        ({"published": {"a 1": {"dssa": 88}}}, "no column 'dssa'"),
         ({"rows": ["dataset"], "columns": ["dataset"]}, "rows"),
         ({"published": {"a 1": {"dsa": "many"}}}, "88.7"),
         ({"datasets": {}}, "datasets"),
@@ -106,6 +115,35 @@ def test_a_table_pools_what_it_does_not_tell_apart_and_shows_the_difference_to_w
     assert entry.words() == f"62.5 ± {np.std([50, 70, 60, 70]):.1f} (4) [60.0, +2.5]"
     assert {len(table.entries[line, 2].accuracies) for line in range(4)} == {2}  # the whole set stands on every line
     assert table.entries[3, 1].words().endswith("[1.0, +61.5]")
+
+
+def test_exceptions_change_the_whole_set_too() -> None:
+    grid = made(exceptions=[{"where": {"method": "whole", "dataset": "b"}, "set": {"epochs": 2}}])
+    grid.check()
+    epochs = {c.dataset: grid.whole_epochs(c.method, c.settings) for c in grid.cells() if c.ipc is None}
+    assert epochs == {"a": 7, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "line", "column"),
+    [(["dataset"], ["method", "ipc"], ("a",), "whole"), (["method", "ipc"], ["dataset"], ("whole", ""), "a")],
+)
+def test_the_whole_set_has_a_place_of_its_own_where_methods_have_sizes(
+    rows: Any, columns: Any, line: Any, column: str
+) -> None:
+    grid = made(rows=rows, columns=columns)
+    cells = [cell for cell in grid.cells() if cell.test == "two"]
+    table = table_of(grid, cells, rows_of(cells, lambda cell: [0.5 if cell.ipc is None else 0.25]))
+    entry = table.entries[table.rows.index(line), table.columns.index(column)]
+    assert entry.accuracies == [50.0]
+    assert sum(50.0 in entry.accuracies for entry in table.entries.values()) == 2
+
+
+def test_what_decides_the_scores_is_not_what_the_table_looks_like() -> None:
+    plain = made().deciding()
+    same = made(title="x", rows=("method",), columns=("ipc",), seeds=[5], ipc=[3], published={})
+    assert same.deciding() == plain
+    assert made(tests=FILE["tests"] | {"two": {"epochs": 4, "nets": 1}}).deciding() != plain
 
 
 def test_failed_and_left_out_cells_say_so() -> None:
