@@ -62,10 +62,10 @@ def empirical(net: nn.Module, images: Tensor) -> Tensor:
     return rows @ rows.T
 
 
-@pytest.mark.parametrize(("hidden", "width"), [(1, 4096), (2, 1024), (3, 1024)])
+@pytest.mark.parametrize(("hidden", "width"), [(1, 2048), (2, 1024), (3, 512)])
 def test_wide_networks_have_this_kernel(hidden: int, width: int) -> None:
     images = torch.randn(5, 1, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    nets = [Wide(9, width, hidden, torch.Generator().manual_seed(seed)) for seed in range(24)]
+    nets = [Wide(9, width, hidden, torch.Generator().manual_seed(seed)) for seed in range(16)]
     mean = torch.stack([empirical(net, images.flatten(1)) for net in nets]).mean(0)
     closed = tangent_kernel(images, images, hidden)
     assert ((mean - closed).abs() / closed.diagonal().mean()).max() < 0.05
