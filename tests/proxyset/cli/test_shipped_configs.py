@@ -17,7 +17,10 @@ from tests.proxyset.cli.made import Cli
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = sorted((ROOT / "configs" / "proxyset").glob("*.yaml"))
-SMALL: dict[str, Any] = {"iterations": 1, "inner_steps": 2, "net_epochs": 1, "epochs": 1, "batch_real": 4, "ipc": 1}
+SMALL: dict[str, Any] = {
+    **{"iterations": 1, "inner_steps": 2, "net_epochs": 1, "epochs": 1, "batch_real": 4, "ipc": 1},
+    **{"trainings": 1, "teacher_epochs": 1, "pool": 1},
+}
 
 
 def words_of(config: Path) -> list[str]:
