@@ -48,7 +48,14 @@ def test_a_shipped_config_parses_and_its_shrunken_form_runs(config: Path, cli: C
     method = get_method(peek(flags, "method") or read_yaml(str(config)).get("method", "dsa"))
     values = flatten(parse(with_group(Build, method, "flags of the method", "method"), flags, "proxyset build"))
     small = {name: value for name, value in SMALL.items() if name in values}
-    values |= small | {"dataset": "digits", "size": 16, "nets": 0, "seeds": None, "out": "set.safetensors"}
+    values |= small | {
+        "dataset": "digits",
+        "size": 16,
+        "nets": 0,
+        "seeds": None,
+        "out": "set.safetensors",
+        "within": None,
+    }
     text = {name: [*value] if isinstance(value, tuple) else value for name, value in values.items() if name != "config"}
     text = {name: str(value) if isinstance(value, Path) else value for name, value in text.items()}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(text))
