@@ -172,7 +172,7 @@ def _work(command: Grid, todo: Plan, folder: GridFolder, bench: Bench) -> None:
             say(f"failed: {row['key']}: {row['error']}")
 
     try:
-        rows = carry_out(command.grid, todo, folder, bench, command.jobs.pool(), line, tell)
+        rows = carry_out(todo, folder, bench, command.jobs.pool(), line, tell)
     finally:
         line.close()
     cells = [*todo.cells, *todo.skipped]

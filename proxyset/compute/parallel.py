@@ -71,8 +71,7 @@ def run_jobs(
     Args:
         make_worker: gives the function that does a job; called once in every process that works.
         on_result: called in this process with the number of a job and its result, as they come.
-        on_lost: gives the result of a job whose worker died too often, from the job and what happened, so that the
-            others go on.
+        on_lost: gives the result of a job whose worker died too often, from what happened, so that the others go on.
 
     Raises:
         WorkersLost: Ray died on this machine.

@@ -185,13 +185,7 @@ def facts_of(grid: GridFile, bench: Bench) -> Facts:
 
 
 def carry_out(
-    grid: GridFile,
-    todo: Plan,
-    folder: GridFolder,
-    bench: Bench,
-    pool: Pool,
-    progress: Progress,
-    tell: Callable[[Row], None] = lambda row: None,
+    todo: Plan, folder: GridFolder, bench: Bench, pool: Pool, progress: Progress, tell: Callable[[Row], None]
 ) -> dict[str, Row]:
     """Do all jobs, sets before scores, and keep a row of each.
 
@@ -207,7 +201,7 @@ def carry_out(
         RunError: Ray died; what is finished is kept.
     """
     done, total = 0, len(todo.sets) + len(todo.scores)
-    make: Callable[[], Callable[[Job], Row]] = partial(Bench, grid, bench.places, bench.compute)
+    make: Callable[[], Callable[[Job], Row]] = partial(Bench, bench.grid, bench.places, bench.compute)
     if pool.in_process:
         make = lambda: bench  # noqa: E731 (it has read the datasets)
 
@@ -218,24 +212,26 @@ def carry_out(
         done += 1
         progress(done, total)
 
-    def lost(job: Job, why: str) -> Row:
-        return {"key": job.key, "score": job.score, "error": why}
-
     failed: dict[str, str] = {}
 
     def built(number: int, row: Row) -> None:
-        for name in todo.sets[number].also:
+        names = row["key"], *todo.sets[number].also
+        for name in names[1:]:
             folder.append(row | {"key": name})
-        for name in (row["key"], *todo.sets[number].also) if row["error"] is not None else ():
-            failed[name] = row["error"]
+        failed.update(dict.fromkeys(names, row["error"]) if row["error"] is not None else {})
         keep(row)
 
     if todo.sets:
-        run_jobs(make, todo.sets, pool, built, lost)
-    ready = [job for job in todo.scores if job.cell.set_key not in failed]
+        run_jobs(make, todo.sets, pool, built, _lost)
     for job in todo.scores:
         if job.cell.set_key in failed:
-            keep(lost(job, failed[job.cell.set_key]))
+            keep(_lost(job, failed[job.cell.set_key]))
+    ready = [job for job in todo.scores if job.cell.set_key not in failed]
     if ready:
-        run_jobs(make, ready, pool, lambda number, row: keep(row), lost)
+        run_jobs(make, ready, pool, lambda number, row: keep(row), _lost)
     return folder.rows()
+
+
+def _lost(job: Job, why: str) -> Row:
+    """The row of a job that could not be done."""
+    return {"key": job.key, "score": job.score, "error": why}
