@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class LD(LearnedMethod):
     """Label distillation: the images stay what they are, such as real ones, and soft targets for them are learned.
 
-    On digits the authors' own numbers lie below those of random images with their labels, and so do ours: labels say
-    all there is to say of a clear digit. Targets of noise, or of images of other classes, can be learned all the same.
+    On MNIST the published numbers lie below those of random images with plain labels (60.9 against 64.9 % at one image per
+    class).
     """
 
     name: ClassVar[str] = "ld"
