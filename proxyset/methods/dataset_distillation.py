@@ -11,7 +11,7 @@ from proxyset.data.spec import normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dd import Unrolling
 from proxyset.methods.initial import draw, initial_images, stored
-from proxyset.methods.lamb import Moments, adam
+from proxyset.methods.moments import Moments, adam
 from proxyset.methods.unrolled import Minibatch, Student, back, train
 from proxyset.nets.build import build_net
 

@@ -12,19 +12,13 @@ from proxyset.data.formation import unfold
 from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.initial import draw, initial_images, stored
+from proxyset.methods.initial import draw
 from proxyset.methods.kip import KIP
-from proxyset.methods.lamb import Moments, adam
-from proxyset.methods.regression import (
-    centred,
-    first_targets,
-    half_squared_error,
-    predict_by_kernel,
-    stored_targets,
-)
+from proxyset.methods.learned_set import LearnedSet
+from proxyset.methods.moments import adam
+from proxyset.methods.regression import centred, half_squared_error, predict_by_kernel
 from proxyset.methods.tangent_kernel import tangent_kernel
 
-FACTOR = 1.0  # by which targets are divided: they are as they are
 TESTED = 500  # images that are classified at a time
 
 
@@ -36,10 +30,7 @@ class InducingPoints:
         self.generator, self.device = context.generator, context.engine.device
         self.real = context.engine.place(problem.real)
         self.operations = augment.operations(method.augment, self.spec.flip)
-        self.images = initial_images(problem, method.init, method.formation, self.generator).to(self.device)
-        targets = first_targets(problem, method.tiles(), method.learns_targets(), FACTOR)
-        self.targets = targets.to(self.device)
-        self.moments = Moments.zeros(self.images), Moments.zeros(self.targets)
+        self.set = LearnedSet(method, problem, self.generator, self.device)
 
     def step(self, number: int) -> float:
         """One step of Adam on the images, and on the targets where they are learned.
@@ -50,13 +41,8 @@ class InducingPoints:
         """
         index = draw(torch.arange(len(self.real)), self.method.batch_real, self.generator)
         loss, *gradients = self.match(index)
-        images, first = adam(self.images, gradients[0], self.moments[0], number, self.method.lr_img)
-        targets, second = self.targets, self.moments[1]
-        if self.method.learns_targets():
-            targets, second = adam(targets, gradients[1], second, number, self.method.lr_img)
-        if not (loss.isfinite() and images.isfinite().all() and targets.isfinite().all()):
+        if not (loss.isfinite() and self.set.step(adam, gradients, number, self.method.lr_img)):
             return float("nan")
-        self.images, self.targets, self.moments = images, targets, (first, second)
         return loss.item()
 
     def match(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +51,7 @@ class InducingPoints:
         labels = self.real.labels[index].to(self.device)
         shared = augment.draw(self.operations, self.generator)  # ω ~ Ω, one for both
         real = augment.apply(shared, normalise(self.real.images[index].to(self.device), self.spec))
-        leaf, targets = self.images.clone().requires_grad_(), self.targets.clone().requires_grad_()
+        leaf, targets = self.set.images.clone().requires_grad_(), self.set.targets.clone().requires_grad_()
         support = augment.apply(shared, unfold(leaf, self.method.formation))
         prediction = predicted(self.method, support, targets, real)
         error = half_squared_error(prediction, centred(one_hot(labels, self.spec.classes)))
@@ -73,25 +59,13 @@ class InducingPoints:
         return error.detach(), gradient, of_targets
 
     def result(self) -> ImageSet:
-        formation = self.method.formation
-        targets = stored_targets(self.targets, formation, FACTOR) if self.method.learns_targets() else None
-        return stored(self.problem, self.images, formation, targets)
+        return self.set.result()
 
     def state(self) -> State:
-        moments = {
-            f"{name}.{order}": getattr(each, order)
-            for name, each in zip(("images", "targets"), self.moments, strict=True)
-            for order in ("first", "second")
-        }
-        return {"images": self.images, "targets": self.targets, "generator": self.generator.get_state()} | moments
+        return self.set.state() | {"generator": self.generator.get_state()}
 
     def set_state(self, saved: State) -> None:
-        self.images, self.targets = saved["images"].to(self.device), saved["targets"].to(self.device)
-        images, targets = (
-            Moments(*(saved[f"{name}.{order}"].to(self.device) for order in ("first", "second")))
-            for name in ("images", "targets")
-        )
-        self.moments = images, targets
+        self.set.set_state(saved)
         self.generator.set_state(saved["generator"])
 
 

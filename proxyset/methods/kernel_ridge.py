@@ -12,19 +12,12 @@ from proxyset.data.formation import unfold
 from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.spec import normalise
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.initial import draw, initial_images, stored
+from proxyset.methods.initial import draw
 from proxyset.methods.krr import KRR
-from proxyset.methods.lamb import Moments, lamb
+from proxyset.methods.learned_set import LearnedSet
+from proxyset.methods.moments import lamb
 from proxyset.methods.pool import Pool
-from proxyset.methods.regression import (
-    centred,
-    first_targets,
-    half_squared_error,
-    margin,
-    predict,
-    scale,
-    stored_targets,
-)
+from proxyset.methods.regression import centred, half_squared_error, margin, predict, scale
 from proxyset.methods.synthesis import cosine
 from proxyset.nets.build import build_net
 
@@ -37,11 +30,7 @@ class KernelRidge:
         self.generator, self.device = context.generator, context.engine.device
         self.real = context.engine.place(problem.real)
         self.operations = augment.operations(method.augment, self.spec.flip)
-        self.images = initial_images(problem, method.init, method.formation, self.generator).to(self.device)
-        self.factor = scale(self.spec.classes)
-        targets = first_targets(problem, method.tiles(), method.learns_targets(), self.factor)
-        self.targets = targets.to(self.device)
-        self.moments = Moments.zeros(self.images), Moments.zeros(self.targets)
+        self.set = LearnedSet(method, problem, self.generator, self.device, scale(self.spec.classes))
         self.features = context.features(method.net, self.spec)
         self.gradients = context.gradients(method.net, self.spec, condensing=True)
         self.pool = Pool(self.new_network, method.pool, method.pool_steps, method.lr_net)
@@ -60,14 +49,8 @@ class KernelRidge:
         place = self.pool.draw(self.generator)
         index = draw(torch.arange(len(self.real)), self.method.batch_real, self.generator)
         loss, *gradients = self.match(self.pool.members[place].net, index)
-        lr = self.lr(number)
-        images, first = lamb(self.images, gradients[0], self.moments[0], number, lr)
-        targets, second = self.targets, self.moments[1]
-        if self.method.learns_targets():
-            targets, second = lamb(targets, gradients[1], second, number, lr)
-        if not (loss.isfinite() and images.isfinite().all() and targets.isfinite().all()):
+        if not (loss.isfinite() and self.set.step(lamb, gradients, number, self.lr(number))):
             return float("nan")
-        self.images, self.targets, self.moments = images, targets, (first, second)
         self.train_network(place)
         return loss.item()
 
@@ -82,10 +65,10 @@ class KernelRidge:
         labels = self.real.labels[index].to(self.device)
         shared = augment.draw(self.operations, self.generator)  # ω ~ Ω, one for both
         real = augment.apply(shared, normalise(self.real.images[index].to(self.device), self.spec))
-        leaf = self.images.clone().requires_grad_()
+        leaf = self.set.images.clone().requires_grad_()
         full = augment.apply(shared, unfold(leaf, self.method.formation))
         support = self.features.of(net, full.detach()).requires_grad_()
-        targets = self.targets.clone().requires_grad_()
+        targets = self.set.targets.clone().requires_grad_()
         prediction = predict(support, targets, self.features.of(net, real), self.method.ridge)
         error = half_squared_error(prediction, centred(one_hot(labels, self.spec.classes)))
         cotangent, gradient = torch.autograd.grad(error - margin(targets), (support, targets))
@@ -95,33 +78,19 @@ class KernelRidge:
 
     def train_network(self, place: int) -> None:
         """One step of a network on the synthetic set."""
-        images = unfold(self.images, self.method.formation)
+        images = self.set.full()
         index = draw(torch.arange(len(images)), self.method.batch_net, self.generator).to(self.device)
-        self.pool.train(place, self.gradients, images[index], self.targets[index])
+        self.pool.train(place, self.gradients, images[index], self.set.targets[index])
 
     def result(self) -> ImageSet:
-        formation, targets = self.method.formation, None
-        if self.method.learns_targets():
-            targets = stored_targets(self.targets, formation, self.factor)
-        return stored(self.problem, self.images, formation, targets)
+        return self.set.result()
 
     def state(self) -> State:
-        moments = {
-            f"{name}.{order}": getattr(each, order)
-            for name, each in zip(("images", "targets"), self.moments, strict=True)
-            for order in ("first", "second")
-        }
         pool = {f"pool.{name}": tensor for name, tensor in self.pool.state().items()}
-        learned = {"images": self.images, "targets": self.targets}
-        return learned | moments | pool | {"generator": self.generator.get_state()}
+        return self.set.state() | pool | {"generator": self.generator.get_state()}
 
     def set_state(self, saved: State) -> None:
-        self.images, self.targets = saved["images"].to(self.device), saved["targets"].to(self.device)
-        images, targets = (
-            Moments(*(saved[f"{name}.{order}"].to(self.device) for order in ("first", "second")))
-            for name in ("images", "targets")
-        )
-        self.moments = images, targets
+        self.set.set_state(saved)
         self.pool.set_state(
             {name.removeprefix("pool."): tensor for name, tensor in saved.items() if name.startswith("pool.")}
         )

@@ -9,8 +9,8 @@ from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.spec import normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.initial import draw, initial_images, stored
-from proxyset.methods.lamb import Moments, adam
 from proxyset.methods.ld import LD
+from proxyset.methods.moments import Moments, adam
 from proxyset.methods.regression import SMALLEST, centred, half_squared_error, predict
 from proxyset.methods.unrolled import Student, back, train
 from proxyset.nets.build import build_net

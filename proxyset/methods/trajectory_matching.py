@@ -12,7 +12,7 @@ from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.spec import DatasetSpec
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.initial import draw, initial_images, stored
-from proxyset.methods.lamb import Moments, adam
+from proxyset.methods.moments import Moments, adam
 from proxyset.methods.mtt import MTT
 from proxyset.methods.snapshots import Course, Snapshots
 from proxyset.methods.unrolled import Student, back, train

@@ -21,7 +21,7 @@ from proxyset.methods.kernel_ridge import KernelRidge
 from proxyset.methods.krr import KRR
 from proxyset.methods.regression import centred, predict, scale
 from tests.proxyset.methods.made import condense, make_context, unfinished
-from tests.proxyset.methods.test_lamb import plain_lamb
+from tests.proxyset.methods.test_moments import plain_lamb
 from tests.proxyset.spy import spied
 
 SMALL: dict[str, Any] = {"net": "convnet-w4-d1", "iterations": 4, "batch_real": 12}
@@ -52,14 +52,14 @@ def test_loss_and_gradients_agree_with_one_graph_over_everything(
         return drawn[-1]
 
     monkeypatch.setattr(augment, "draw", remember)
-    run.targets = run.targets + 0.1 * torch.randn(run.targets.shape, generator=run.generator)
+    run.set.targets = run.set.targets + 0.1 * torch.randn(run.set.targets.shape, generator=run.generator)
     index = torch.tensor([3, 0, 20, 31, 7])
     net_of_step = run.pool.members[0].net
     loss, image_gradient, target_gradient = run.match(net_of_step, index)
     (transform,) = drawn  # one for both
 
     embed: Callable[[Tensor], Tensor] = copy.deepcopy(net_of_step).double().eval().embed  # type: ignore[assignment]
-    images, targets = run.images.double().requires_grad_(), run.targets.double().requires_grad_()
+    images, targets = run.set.images.double().requires_grad_(), run.set.targets.double().requires_grad_()
     s = embed(augment.apply(transform, unfold(images, formation)))
     t = embed(augment.apply(transform, normalise(tiny.train.images[index], tiny.spec).double()))
     kernel = s @ s.T
@@ -76,7 +76,7 @@ def test_loss_and_gradients_agree_with_one_graph_over_everything(
 
 def test_images_and_targets_take_steps_of_lamb(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(KRR(**SMALL, lr_img=0.05), tiny)
-    start = run.images.clone(), run.targets.clone()
+    start = run.set.images.clone(), run.set.targets.clone()
     gradients: list[tuple[Tensor, ...]] = []
     match = KernelRidge.match
 
@@ -87,7 +87,7 @@ def test_images_and_targets_take_steps_of_lamb(tiny: Dataset, monkeypatch: pytes
 
     monkeypatch.setattr(KernelRidge, "match", remember)
     run.step(0)
-    for found, before, gradient in zip((run.images, run.targets), start, gradients[0], strict=True):
+    for found, before, gradient in zip((run.set.images, run.set.targets), start, gradients[0], strict=True):
         expected = plain_lamb(before.flatten().tolist(), [gradient.flatten().tolist()], lr=0.05)
         torch.testing.assert_close(found.flatten(), torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
@@ -127,10 +127,10 @@ def test_the_network_of_the_step_is_trained_on_the_new_images_and_targets(
         net, images, targets = trained[-1]
         assert net is matched[-1]
         assert images.shape == (10, 1, 8, 8)  # of the 24 tiles
-        tiles = unfold(run.images, 2)
+        tiles = unfold(run.set.images, 2)
         rows = [(tiles == image).flatten(1).all(1).nonzero().item() for image in images]
         assert len(set(rows)) == 10
-        assert torch.equal(targets, run.targets[rows])
+        assert torch.equal(targets, run.set.targets[rows])
 
 
 @pytest.mark.parametrize("net", ["mlp", "convnet-w4-d1-batch", "convnet-w4-d1-nonorm", "lenet"])
@@ -139,7 +139,7 @@ def test_learns_with_every_kind_of_network(net: str, make_dataset: Callable[...,
     method = KRR(**SMALL | {"net": net, "iterations": 2}, pool=1)
     found = condense(method, data, ipc=1).images
     assert found.isfinite().all()
-    assert not torch.equal(found, make_run(method, data, 1).images)
+    assert not torch.equal(found, make_run(method, data, 1).set.images)
 
 
 # Targets.
@@ -159,12 +159,12 @@ def test_learned_targets_become_probabilities(tiny: Dataset) -> None:
 def test_other_targets_are_the_labels_and_stay(targets: str, tiny: Dataset) -> None:
     method = KRR(**SMALL, targets=targets, formation=2)
     run = make_run(method, tiny)
-    before = run.targets.clone()
+    before = run.set.targets.clone()
     expected = centred(F.one_hot(torch.arange(3).repeat_interleave(8), 3).float()) / scale(3)
     torch.testing.assert_close(before, expected)
     for number in range(4):
         run.step(number)
-    assert torch.equal(run.targets, before)
+    assert torch.equal(run.set.targets, before)
     assert run.result().targets is None
 
 
@@ -175,7 +175,7 @@ def test_learning_starts_from_the_targets_of_another_set(tiny: Dataset) -> None:
     assert torch.equal(again.images, first.images)
     torch.testing.assert_close(again.targets, first.targets, rtol=1e-4, atol=1e-5)
     hard = make_run(KRR(**SMALL, targets="hard"), tiny, start=first)
-    assert torch.equal(hard.targets, make_run(KRR(**SMALL), tiny).targets)
+    assert torch.equal(hard.set.targets, make_run(KRR(**SMALL), tiny).set.targets)
 
 
 # The course of the work.
@@ -226,6 +226,6 @@ def accuracy(run: KernelRidge, data: Dataset) -> float:
     found = []
     for _ in range(3):
         embed: Callable[[Tensor], Tensor] = run.new_network().eval().embed  # type: ignore[assignment]
-        classes = predict(embed(run.images), run.targets, embed(test), 1e-6).argmax(1)
+        classes = predict(embed(run.set.images), run.set.targets, embed(test), 1e-6).argmax(1)
         found.append((classes == data.test.labels).float().mean().item())
     return sum(found) / len(found)

@@ -30,7 +30,7 @@ def test_loss_and_gradients_agree_with_an_explicit_inverse(formation: int, kerne
     run = InducingPoints(method, make_problem(tiny), make_context())
     index = torch.tensor([3, 0, 20, 31, 7])
     loss, image_gradient, target_gradient = run.match(index)
-    images, targets = run.images.double().requires_grad_(), run.targets.double().requires_grad_()
+    images, targets = run.set.images.double().requires_grad_(), run.set.targets.double().requires_grad_()
     support, real = unfold(images, formation), normalise(tiny.train.images[index], tiny.spec).double()
     kernel = tangent_kernel(support, support, 2, convolutional)
     inverse = (kernel + 1e-3 * kernel.trace() / len(kernel) * torch.eye(len(kernel))).inverse()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from proxyset.methods.lamb import Moments, lamb
+from proxyset.methods.moments import Moments, lamb
 
 
 def plain_lamb(x: list[float], gradients: list[list[float]], lr: float) -> list[float]:
