@@ -74,6 +74,15 @@ def append_line(path: Path, line: str) -> None:
         raise write_error(path, error) from None
 
 
+def drop_torn_line(path: Path) -> None:
+    """Remove a last line that a kill cut short, so that lines can be appended."""
+    if path.is_file():
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            write_atomic(path, data[:whole])
+
+
 def target_of(path: Path) -> Path:
     """Where a symbolic link leads; `path` itself where it is none."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path

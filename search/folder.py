@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from proxyset.claims import Claim
 from proxyset.errors import InputError
-from proxyset.files import append_line, remove_leftovers, write_atomic
+from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_atomic
 from proxyset.folders import MARKER, claim_folder, mark, read_marker
 from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
 from search.records import Config, Plan, Sources, Trial
@@ -206,12 +206,7 @@ class RunFolder:
 
     def drop_torn_row(self) -> None:
         """Remove a last line that a kill cut short, so that rows can be appended."""
-        path = self.path / ROWS
-        if path.exists():
-            data = read_bytes(path)
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                write_atomic(path, bytes(data[:whole]))
+        drop_torn_line(self.path / ROWS)
 
     def unfinished(self, jobs: "Sequence[Job]") -> "list[Job]":
         """The jobs that have no row yet."""

@@ -87,6 +87,8 @@ class ProxySet:
         generator = {name.removeprefix(GENERATOR): tensors.pop(name) for name in names}
         if KEY not in metadata or set(tensors) - OPTIONAL != REQUIRED:
             raise InputError(f"{where} is a .safetensors file but not a proxy set")
+        if any(tensor.dtype != torch.float32 for tensor in generator.values()):
+            raise InputError(f"{where} cannot be a proxy set: its generator is not float32")
         damaged, impossible = f"{where} has a damaged header", f"{where} cannot be a proxy set"
         header = parse_json(metadata[KEY], damaged)
         number = header.get("format") if isinstance(header, dict) else None
@@ -149,7 +151,7 @@ class ProxySet:
 def _digest(data: ImageSet, header: str, generator: State) -> str:
     digest = hashlib.sha256(f"{data.sha256()} {header}".encode())
     for name, tensor in sorted(generator.items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        digest.update(f"{name} {tuple(tensor.shape)};".encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.cli.app import say
 from proxyset.cli.options import Command, Output
@@ -27,6 +27,14 @@ class Exported(Output):
         None, ge=1, description="in place of the set's images, so many of every class, drawn from its generator (gtn)"
     )
     seed: SeedNumber = Field(0, description="of that draw")
+
+    @field_validator("seed")
+    @classmethod
+    def _of_a_draw(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("draw") is None:
+            raise ValueError("is for `draw`")
+        return value
+
     out: Path | None = Field(None, description="where it goes (default: beside FILE, named like it)")
 
 

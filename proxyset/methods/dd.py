@@ -13,8 +13,6 @@ from proxyset.methods.base import DEFAULT_NET, Context, Problem
 from proxyset.methods.synthesis import INIT, LearnedMethod
 
 if TYPE_CHECKING:
-    from proxyset.compute.plan import Engine, Estimate
-    from proxyset.compute.session import Session
     from proxyset.methods.dataset_distillation import DatasetDistillation
 
 
@@ -69,14 +67,6 @@ class Unrolling(LearnedMethod):
 
     def start(self, problem: Problem, context: Context) -> DatasetDistillation:
         raise NotImplementedError
-
-    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
-        import torch
-
-        from proxyset.compute.clock import timed
-
-        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
-        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
 
 
 class DD(Unrolling):

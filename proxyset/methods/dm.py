@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import Augmented
 from proxyset.train.recipe import ALL
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MANY = 100  # images per class from which on the authors use a higher learning rate
 
 
-class DM(LearnedMethod):
+class DM(Augmented):
     """Dataset condensation with distribution matching: class means of features, real and synthetic, brought together.
 
     The defaults are the paper's. The choices are those of DataDAM, NCFM, DREAM and IDM.
@@ -82,7 +82,6 @@ class DM(LearnedMethod):
         return self.networks != "random"
 
     def check(self, problem: Problem) -> None:
-        from proxyset.data import augment
         from proxyset.methods.snapshots import check_counts
         from proxyset.methods.views import check_view
         from proxyset.nets.build import outline
@@ -90,15 +89,11 @@ class DM(LearnedMethod):
         super().check(problem)
         net = outline(self.net, **problem.spec.shape, condensing=True)
         check_view(self.features, self.net, net, self.weight_classes > 0)
-        augment.operations(self.augment, problem.spec.flip)
         if self.trains():
             check_counts(problem)
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
-        from proxyset.data import augment
-
-        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
-        chosen = {"lr_img": self.image_lr(problem.ipc), "augment": operations}
+        chosen = {"lr_img": self.image_lr(problem.ipc)}
         if self.trains():
             chosen["teacher_epochs"] = self.teacher_epochs
         return super().resolved(problem) | chosen

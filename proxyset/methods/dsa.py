@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.synthesis import INIT, LearnedMethod
+from proxyset.methods.synthesis import INIT, Augmented
 from proxyset.train.recipe import ALL
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MOST_STEPS = 1_000_000  # within one iteration; more cannot be meant
 SCHEDULE = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10), 100: (100, 2)}
 
 
-class DC(LearnedMethod):
+class DC(Augmented):
     """Dataset condensation with gradient matching. Symbols are those of the DSA paper's Algorithm 1."""
 
     name: ClassVar[str] = "dc"
@@ -78,19 +78,14 @@ class DC(LearnedMethod):
         return "lower `lr_img` or `lr_net`"
 
     def check(self, problem: Problem) -> None:
-        from proxyset.data import augment
         from proxyset.nets.build import check_net
 
         super().check(problem)
         check_net(self.net, **problem.spec.shape)
-        augment.operations(self.augment, problem.spec.flip)
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
-        from proxyset.data import augment
-
         steps, epochs = self.schedule(problem.ipc)
-        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
-        chosen = {"inner_steps": steps, "net_epochs": epochs, "lr_img": self.image_lr(), "augment": operations}
+        chosen = {"inner_steps": steps, "net_epochs": epochs, "lr_img": self.image_lr()}
         return super().resolved(problem) | chosen
 
     def steps_per_iteration(self, problem: Problem) -> int:

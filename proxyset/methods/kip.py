@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from proxyset.errors import InputError
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import Augmented
 
 if TYPE_CHECKING:
-    from proxyset.compute.plan import Engine, Estimate
-    from proxyset.compute.session import Session
     from proxyset.methods.inducing_points import InducingPoints
 
 
-class KIP(LearnedMethod):
+class KIP(Augmented):
     """Kernel inducing points: a ridge regression on the set, with the kernel of an infinitely wide network, predicts
     the real images.
 
@@ -43,10 +41,6 @@ class KIP(LearnedMethod):
         "memory grow with the pixels",
     )
     hidden: int = Field(1, ge=1, le=100, description="hidden layers of the network")
-    augment: str = Field(
-        "none",
-        description="Siamese augmentation, such as color_crop or none, or package.module:NAME, whose code is run",
-    )
 
     def advice(self) -> str:
         return "lower `lr_img`, or raise `ridge`"
@@ -59,18 +53,9 @@ class KIP(LearnedMethod):
         return False
 
     def check(self, problem: Problem) -> None:
-        from proxyset.data import augment
-
         super().check(problem)
         if problem.spec.classes < 2:
             raise InputError(f"{problem.spec.name} has one class: `kip` learns what tells classes apart")
-        augment.operations(self.augment, problem.spec.flip)
-
-    def resolved(self, problem: Problem) -> dict[str, Any]:
-        from proxyset.data import augment
-
-        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
-        return super().resolved(problem) | {"augment": operations}
 
     def total_steps(self, problem: Problem) -> int:
         return self.iterations
@@ -79,11 +64,3 @@ class KIP(LearnedMethod):
         from proxyset.methods.inducing_points import InducingPoints
 
         return InducingPoints(self, problem, context)
-
-    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
-        import torch
-
-        from proxyset.compute.clock import timed
-
-        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
-        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from proxyset.errors import InputError
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import Augmented
 
 if TYPE_CHECKING:
-    from proxyset.compute.plan import Engine, Estimate, Work
+    from proxyset.compute.plan import Work
     from proxyset.compute.session import Session
     from proxyset.methods.kernel_ridge import KernelRidge
 
@@ -22,7 +22,7 @@ AUTHORS_LR, AUTHORS_ITERATIONS = 3e-4, 500_000
 MOST_LR = 0.03
 
 
-class KRR(LearnedMethod):
+class KRR(Augmented):
     """Kernel ridge regression on features (FRePo): a regression on the synthetic set predicts the real images.
 
     Images and targets are learned; a pool of networks that train on them gives the features. The paper also whitens the
@@ -54,10 +54,6 @@ class KRR(LearnedMethod):
     pool_steps: int = Field(100, ge=1, le=1_000_000, description="steps after which a network is replaced")
     lr_net: float = Field(3e-4, gt=0, description="learning rate of the networks (Adam)")
     batch_net: int = Field(1000, ge=1, description="synthetic images in a step of a network, all where there are fewer")
-    augment: str = Field(
-        "none",
-        description="Siamese augmentation, such as color_crop or none, or package.module:NAME, whose code is run",
-    )
 
     def advice(self) -> str:
         return "lower `lr_img` or `lr_net`, or raise `ridge`"
@@ -74,7 +70,6 @@ class KRR(LearnedMethod):
         return self.targets == "learned"
 
     def check(self, problem: Problem) -> None:
-        from proxyset.data import augment
         from proxyset.methods.views import check_view
         from proxyset.nets.build import outline
 
@@ -83,13 +78,9 @@ class KRR(LearnedMethod):
             raise InputError(f"{problem.spec.name} has one class: `krr` learns what tells classes apart")
         net = outline(self.net, **problem.spec.shape, condensing=True)
         check_view("last", self.net, net, with_classes=False)
-        augment.operations(self.augment, problem.spec.flip)
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
-        from proxyset.data import augment
-
-        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
-        return super().resolved(problem) | {"lr_img": self.image_lr(), "augment": operations}
+        return super().resolved(problem) | {"lr_img": self.image_lr()}
 
     def total_steps(self, problem: Problem) -> int:
         return self.iterations
@@ -113,11 +104,3 @@ class KRR(LearnedMethod):
         images = self.iterations * ((real + 3 * synthetic) / 3 + min(self.batch_net, synthetic))
         cost = session.footprint(net, spec.channels, spec.size)
         return Work(cost, images, self.iterations * 4, has_batch_norm(net))
-
-    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
-        import torch
-
-        from proxyset.compute.clock import timed
-
-        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
-        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))

@@ -14,8 +14,6 @@ from proxyset.methods.base import DEFAULT_NET, Context, Problem
 from proxyset.methods.synthesis import LearnedMethod
 
 if TYPE_CHECKING:
-    from proxyset.compute.plan import Engine, Estimate
-    from proxyset.compute.session import Session
     from proxyset.methods.label_distillation import LabelDistillation
 
 
@@ -67,11 +65,3 @@ class LD(LearnedMethod):
         from proxyset.methods.label_distillation import LabelDistillation
 
         return LabelDistillation(self, problem, context)
-
-    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
-        import torch
-
-        from proxyset.compute.clock import timed
-
-        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
-        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))

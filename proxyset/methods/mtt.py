@@ -11,7 +11,7 @@ from pydantic import Field
 
 from proxyset.errors import InputError
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import Augmented
 from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proxyset.methods.trajectory_matching import TrajectoryMatching
 
 
-class MTT(LearnedMethod):
+class MTT(Augmented):
     """Matching training trajectories: some steps of training on the set lead to where epochs on the real images lead.
 
     Experts are networks trained on the whole set. They are made once and kept for other builds.
@@ -60,7 +60,6 @@ class MTT(LearnedMethod):
         return self.iterations
 
     def check(self, problem: Problem) -> None:
-        from proxyset.data import augment
         from proxyset.nets.build import check_net
 
         super().check(problem)
@@ -70,13 +69,6 @@ class MTT(LearnedMethod):
                 f"{self.latest_start - 1 + self.span}, got {self.expert_epochs}"
             )
         check_net(self.net, **problem.spec.shape)
-        augment.operations(self.augment, problem.spec.flip)
-
-    def resolved(self, problem: Problem) -> dict[str, Any]:
-        from proxyset.data import augment
-
-        operations = augment.strategy(augment.operations(self.augment, problem.spec.flip))
-        return super().resolved(problem) | {"augment": operations}
 
     def courses(self, problem: Problem) -> list[Course]:
         """The experts' trainings."""

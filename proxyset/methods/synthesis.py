@@ -15,6 +15,8 @@ from proxyset.methods.base import Context, Formed, Method, Problem
 
 if TYPE_CHECKING:
     from proxyset.checkpoint import State
+    from proxyset.compute.plan import Engine, Estimate
+    from proxyset.compute.session import Session
     from proxyset.data.images import ImageSet
 
 
@@ -75,6 +77,15 @@ class LearnedMethod(Formed, Method):
         """The state before the first step."""
         raise NotImplementedError
 
+    def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
+        """From one timed step; to be refined where steps differ, or other work comes before them."""
+        import torch
+
+        from proxyset.compute.clock import timed
+
+        trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
+        return engine.estimate(self.total_steps(problem) * timed(lambda: trial.step(0), engine.device))
+
     def period(self, problem: Problem) -> int:
         """After how many steps the work repeats, where the first step of each round takes longer than the others."""
         return self.steps_per_iteration(problem)
@@ -120,6 +131,28 @@ class LearnedMethod(Formed, Method):
             kept = "; the last good state is kept" if context.checkpoint.step else ""
         place = f"iteration {number // each}" + (f", inner step {number % each}" if each > 1 else "")
         raise RunError(f"the loss became {loss} at {place}: {self.advice()}{kept}")
+
+
+class Augmented(LearnedMethod):
+    """Base of the learned methods that augment real and synthetic images."""
+
+    augment: str = Field(
+        "none",
+        description="Siamese augmentation, such as color_crop or none, or package.module:NAME, whose code is run",
+    )
+
+    def check(self, problem: Problem) -> None:
+        from proxyset.data import augment
+
+        super().check(problem)
+        augment.operations(self.augment, problem.spec.flip)
+
+    def resolved(self, problem: Problem) -> dict[str, Any]:
+        """With what is left of the augmentation on these images."""
+        from proxyset.data import augment
+
+        used = augment.strategy(augment.operations(self.augment, problem.spec.flip))
+        return super().resolved(problem) | {"augment": used}
 
 
 def cosine(number: int, total: int) -> float:

@@ -13,6 +13,7 @@ from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
+from proxyset.methods.coreset import Random
 from proxyset.report.kinds import Kind, kind_of
 from proxyset.report.scores import Contest, ProgressOf, picks
 from proxyset.train.evaluate import evaluate
@@ -91,8 +92,8 @@ def fair_scores(
     keep = keep_folder(Path(name))
     plain = contest.protocol.model_copy(update={"augment": "none"})
     most = min(dataset.train.labels.bincount(minlength=dataset.spec.classes).tolist())
-    as_many = Kind(min(proxy.ipc * proxy.data.formation**2, most))
-    random = picks("random", kind, contest, session, keep)
+    as_many = min(proxy.ipc * proxy.data.formation**2, most)
+    random = picks(kind.method("random"), kind.ipc, contest, session, keep_as=kind.keep_as, keep=keep)
 
     def score(title: str, train: Train, protocol: Any = contest.protocol) -> float:
         return evaluate(
@@ -109,7 +110,7 @@ def fair_scores(
     long = contest.protocol.model_copy(update={"epochs": contest.whole_epochs})
     own, at_random = score("set", proxy.data), score("random", random)
     spread = (
-        at_random if as_many == kind else score("random, as many", picks("random", as_many, contest, session, keep))
+        at_random if kind == Kind(as_many) else score("random, as many", picks(Random(), as_many, contest, session))
     )
     measured = Measured(
         whole=score("whole", replace(dataset.train, targets=None), long),

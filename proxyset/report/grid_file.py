@@ -38,7 +38,7 @@ class Test(Evaluation):
         return Evaluation(**self.model_dump(exclude={"net"}))
 
 
-class Exception_(Settings):
+class CellException(Settings):
     """Cells that are made otherwise, or left out."""
 
     where: dict[Axis, Value | tuple[Value, ...]] = Field(
@@ -112,7 +112,7 @@ class GridFile(Settings):
     tests: dict[Label, Test] = Field(
         {"paper": Test()}, min_length=1, description="by a name: how networks are trained, and which"
     )
-    exceptions: tuple[Exception_, ...] = Field((), description="cells that are made otherwise, or left out")
+    exceptions: tuple[CellException, ...] = Field((), description="cells that are made otherwise, or left out")
     rows: tuple[Axis, ...] = Field(("dataset", "ipc"), description="what the lines of the table are")
     columns: tuple[Axis, ...] = Field(("method",), description="what its columns are")
     published: dict[str, dict[str, Value | float]] = Field(
@@ -123,7 +123,7 @@ class GridFile(Settings):
     @classmethod
     def _named(cls, value: Any, info: ValidationInfo) -> Any:
         """Say in which of them a mistake is: theirs do not know."""
-        kinds: dict[str, type[Settings]] = {"datasets": DataChoice, "tests": Test, "exceptions": Exception_}
+        kinds: dict[str, type[Settings]] = {"datasets": DataChoice, "tests": Test, "exceptions": CellException}
         kind = kinds[str(info.field_name)]
         if isinstance(value, dict):
             return {name: _made(kind, item, str(name)) for name, item in value.items()}
@@ -208,12 +208,11 @@ class GridFile(Settings):
                         hint = nearest(str(value), [str(each) for each in known[axis]])
                         raise InputError(f"exception {number}: there is no {axis} {value!r} ({hint})")
         self._check_published()
-        for method, settings in dict.fromkeys((cell.method, repr(cell.settings)) for cell in self.cells()):
-            changed = next(c.settings for c in self.cells() if (c.method, repr(c.settings)) == (method, settings))
-            if self.is_whole(method):
-                self.whole_epochs(method, changed)
+        for cell in {(cell.method, repr(cell.settings)): cell for cell in self.cells()}.values():
+            if self.is_whole(cell.method):
+                self.whole_epochs(cell.method, cell.settings)
             else:
-                self.method(method, changed)
+                self.method(cell.method, cell.settings)
 
     def _check_published(self) -> None:
         """Raise `InputError` where a number stands beside no cell."""

@@ -1,16 +1,20 @@
 """The work of a grid: sets to build and networks to train, each in whichever process it is given to."""
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from proxyset.artefact.build import ProxySpec, build
+from proxyset.artefact.build import ProxySpec
+from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import load_or_build, store_path
 from proxyset.compute.plan import Estimate
 from proxyset.compute.session import Session
+from proxyset.data.advice import no_test_images
+from proxyset.data.images import ImageSet
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
@@ -18,13 +22,12 @@ from proxyset.methods.coreset import Random
 from proxyset.methods.teacher import teacher_seconds
 from proxyset.report.estimate import estimate_scores
 from proxyset.report.grid_file import Cell, GridFile
-from proxyset.report.scores import Contest
+from proxyset.report.scores import Contender, Contest, picks, score_all
 from proxyset.settings import Compute
-from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
+from proxyset.train.recipe import Recipe
 
 Row = dict[str, Any]
-DRAWS = 1000  # seeds between those of a random set's networks
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,10 @@ class Bench:
         return {"file": path.name, **{name: facts[name] for name in ("seconds", "bytes", "peak_memory_bytes")}}
 
     def score(self, cell: Cell) -> Row:
-        contest, epochs = self.contest(cell), self.epochs(cell)
-        protocol = contest.protocol.model_copy(update={"epochs": epochs}) if epochs else contest.protocol
-        score = evaluate(
-            self.training_set(cell),
-            contest.dataset.test,
-            contest.dataset.spec,
-            protocol,
-            net=cell.net,
-            seed=cell.seed or 0,
-            session=self.session,
-            progress=False,
-        )
-        return {"accuracies": list(score.accuracies), "seconds": score.seconds}
+        epochs = None if cell.ipc is not None else self.grid.whole_epochs(cell.method, cell.settings)
+        entry = Contender(cell.key, self.training_set(cell), epochs=epochs)
+        (row,) = score_all([entry], self.contest(cell), self.session)
+        return {"accuracies": row["accuracies"], "seconds": row["seconds"]}
 
     def contest(self, cell: Cell) -> Contest:
         """How the cell's networks are trained and tested.
@@ -142,51 +136,38 @@ class Bench:
         """
         dataset = self.dataset(cell.dataset)
         if not len(dataset.test):
-            raise InputError(f"{dataset.spec.name} has no test images to score on")
-        return Contest(dataset, self.grid.tests[cell.test].evaluation(), (cell.net,))
+            raise no_test_images(dataset.spec.name, dataset.source)
+        return Contest(dataset, self.grid.tests[cell.test].evaluation(), (cell.net,), cell.seed or 0)
 
-    def epochs(self, cell: Cell) -> int | None:
-        """In place of the protocol's."""
-        return None if cell.ipc is not None else self.grid.whole_epochs(cell.method, cell.settings)
-
-    def training_set(self, cell: Cell) -> Any:
+    def training_set(self, cell: Cell) -> ImageSet | Callable[[int], ImageSet]:
+        """The cell's set, or what draws one for every network."""
         if cell.ipc is None:
             return self.dataset(cell.dataset).train
         if self.needs_set(cell):
             return ProxySet.load(self.path(cell)).data
-        wanted = self.wanted(cell)
-        return lambda number: (
-            build(
-                wanted.dataset,
-                wanted.method,
-                wanted.ipc,
-                seed=wanted.seed * DRAWS + number,
-                session=self.session,
-                progress=False,
-            ).data
-        )
+        method, keep = self.grid.method(cell.method, cell.settings), keep_folder(self.places.sets / "random")
+        return picks(method, cell.ipc, self.contest(cell), self.session, keep=keep)
 
     def estimate(self, job: Job) -> Estimate:
         """Time and memory of a job."""
         cell = job.cell
         if job.score:
-            if cell.ipc is not None and not self.needs_set(cell):
-                self.wanted(cell).engine(self.session)  # refuses what cannot be drawn
+            if not self.needs_set(cell):
+                self.training_set(cell)  # refuses what cannot be drawn
             contest, (images, recipe) = self.contest(cell), self.size(cell)
             return estimate_scores([(images, recipe)], contest, self.session)
         wanted = self.wanted(cell)
         engine = wanted.engine(self.session)
         found = wanted.method.estimate(wanted.problem, self.session, engine)
-        teacher = teacher_seconds(wanted.method, wanted.problem, self.session, self.places.sets / "teachers")
+        teacher = teacher_seconds(wanted.method, wanted.problem, self.session, keep_folder(self.path(cell)))
         return found.model_copy(update={"seconds": found.seconds + teacher})
 
-    def size(self, cell: Cell) -> tuple[int, Any]:
+    def size(self, cell: Cell) -> tuple[int, Recipe]:
         """Images that a network sees in an epoch, and how it trains on them."""
         protocol: Evaluation = self.grid.tests[cell.test].evaluation()
         if cell.ipc is None:
-            return len(self.dataset(cell.dataset).train), protocol.recipe(
-                self.grid.whole_epochs(cell.method, cell.settings)
-            )
+            epochs = self.grid.whole_epochs(cell.method, cell.settings)
+            return len(self.dataset(cell.dataset).train), protocol.recipe(epochs)
         stored = cell.ipc * self.dataset(cell.dataset).spec.classes
         formation = self.grid.method(cell.method, cell.settings).tiles_across()
         return stored * formation**2, protocol.resolved(stored, formation)

@@ -11,7 +11,7 @@ from typing import Any
 from proxyset.claims import Claim
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.errors import InputError
-from proxyset.files import append_line, remove_leftovers, write_atomic
+from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_atomic
 from proxyset.folders import claim_folder, mark, read_marker
 from proxyset.parsing import Schema, checksummed, read_bytes, read_row, read_rows
 from proxyset.progress import Progress
@@ -88,7 +88,7 @@ class GridFolder:
         before = self._facts()
         both = {section: before.get(section, {}) | facts[section] for section in SECTIONS}
         write_atomic(self.path / FACTS, f"{checksummed(both)}\n".encode())
-        self._drop_torn_row()
+        drop_torn_line(self.path / ROWS)
 
     def _facts(self) -> dict[str, Any]:
         path = self.path / FACTS
@@ -105,14 +105,6 @@ class GridFolder:
 
     def append(self, row: Row) -> None:
         append_line(self.path / ROWS, checksummed(row))
-
-    def _drop_torn_row(self) -> None:
-        path = self.path / ROWS
-        if path.exists():
-            data = read_bytes(path)
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                write_atomic(path, bytes(data[:whole]))
 
 
 @contextlib.contextmanager

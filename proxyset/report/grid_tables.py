@@ -2,7 +2,6 @@
 
 import html
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from proxyset.files import write_atomic
 from proxyset.names import clean_name
 from proxyset.report.grid_file import AXES, PUBLISHED, Axis, Cell, GridFile
 from proxyset.report.grid_jobs import Row
-from proxyset.report.table_files import escaped
+from proxyset.report.table_files import markdown_table, tex_table
+from proxyset.report.tables import cell
 
 BLANK = "–"
 
@@ -25,7 +25,7 @@ class Entry:
     """One cell of the table.
 
     Attributes:
-        accuracies: in %, of all networks that belong there.
+        accuracies: 0..1, of all networks that belong there.
         errors: of cells that failed.
         left_out: why cells were left out.
         published: the number that stands beside it, in %.
@@ -36,19 +36,14 @@ class Entry:
     left_out: list[str] = field(default_factory=list)
     published: float | None = None
 
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.accuracies)) if self.accuracies else math.nan
-
     def words(self) -> str:
         """`83.4 ± 1.8 (5)`, with what was published and the difference: `83.4 ± 1.8 (5) [88.7, −5.3]`."""
-        if self.accuracies:
-            text = f"{self.mean:.1f} ± {np.std(self.accuracies):.1f} ({len(self.accuracies)})"
-            if self.published is not None:
-                text += f" [{self.published:.1f}, {self.mean - self.published:+.1f}]"
-            return text.replace("-", "−")
-        text = "failed" if self.errors else BLANK
-        return text if self.published is None else f"{text} [{self.published:.1f}]"
+        if not self.accuracies:
+            text = "failed" if self.errors else BLANK
+            return text if self.published is None else f"{text} [{self.published:.1f}]"
+        difference = 100 * float(np.mean(self.accuracies)) - (self.published or 0)
+        beside = "" if self.published is None else f" [{self.published:.1f}, {difference:+.1f}]".replace("-", "−")
+        return cell(self.accuracies) + beside
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,7 @@ def _add(entry: Entry, cell: Cell, row: Row | None) -> None:
     elif row is not None and row["error"] is not None:
         entry.errors.append(f"{cell.key}: {row['error']}")
     elif row is not None:
-        entry.accuracies += [100 * accuracy for accuracy in row["accuracies"]]
+        entry.accuracies += row["accuracies"]
 
 
 def _joined(label: Sequence[Any]) -> str:
@@ -168,20 +163,15 @@ LEGEND = "Test accuracy in %, mean ± standard deviation over networks (n) [publ
 
 
 def _markdown(table: Table) -> str:
-    head, *body = [[clean_name(cell).replace("|", r"\|") for cell in line] for line in table.lines()]
-    rule = ["---"] * len(table.heads) + ["---:"] * len(table.columns)
-    lines = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
     notes = "".join(f"- {clean_name(note, longest=300)}\n" for note in table.notes())
     title = f"# {clean_name(table.title)}\n\n" if table.title else ""
+    lines = markdown_table(table.lines(), len(table.heads))
     return f"{title}{lines}\n\n{LEGEND}\n" + (f"\n{notes}" if notes else "")
 
 
 def _tex(table: Table) -> str:
-    head, *body = [" & ".join(map(escaped, line)) + r" \\" for line in table.lines()]
-    form = "l" * len(table.heads) + "r" * len(table.columns)
-    notes = [f"% {clean_name(note, longest=300)}" for note in table.notes()]
-    inner = [rf"\begin{{tabular}}{{{form}}}", r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}"]
-    return "\n".join([f"% {clean_name(table.title)}", f"% {LEGEND}", *notes, *inner]) + "\n"
+    words = [clean_name(table.title), LEGEND, *(clean_name(note, longest=300) for note in table.notes())]
+    return "\n".join([*(f"% {line}" for line in words), tex_table(table.lines(), len(table.heads))]) + "\n"
 
 
 STYLE = (

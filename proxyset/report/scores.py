@@ -15,7 +15,7 @@ from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import BusyError, InputError, nearest
-from proxyset.methods.base import Context, Problem
+from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.methods.teacher import make
 from proxyset.progress import Progress
@@ -117,27 +117,37 @@ def _baseline(
     """A coreset as it reads back from a file; `random` is drawn anew for every network, so that its spread is over
     draws too.
     """
-    pick = picks(name, kind, contest, session, keep)
+    pick = picks(kind.method(name), kind.ipc, contest, session, name=name, keep_as=kind.keep_as, keep=keep)
     first = pick(0)
     return (lambda number: pick(number) if number else first) if name == "random" else first
 
 
 def picks(
-    name: str, kind: Kind, contest: Contest, session: Session, keep: Path | None = None
+    method: Method,
+    ipc: int,
+    contest: Contest,
+    session: Session,
+    *,
+    name: str | None = None,
+    keep_as: KeepAs = "float32",
+    keep: Path | None = None,
 ) -> Callable[[int], ImageSet]:
-    """What gives a fresh set of real images, picked by the method called `name`, for every number.
+    """What gives a fresh set of real images, picked by a method, for every number.
+
+    Args:
+        name: by which the method was asked for (None: its own); random choices derive from it.
+        keep: see `Context`.
 
     Raises:
         InputError: there are not enough images.
     """
-    method = kind.method(name)
-    problem = Problem(contest.dataset.train, contest.dataset.spec, kind.ipc)
+    problem = Problem(contest.dataset.train, contest.dataset.spec, ipc)
     method.check(problem)
     engine = session.plan(method.work(problem, session))
 
     def pick(number: int) -> ImageSet:
-        generator = make_generator(contest.seed, "baseline", name, number)
-        return rounded(make(method, problem, Context(generator, session, engine, keep=keep)), kind.keep_as)
+        generator = make_generator(contest.seed, "baseline", name or method.name, number)
+        return rounded(make(method, problem, Context(generator, session, engine, keep=keep)), keep_as)
 
     return pick
 

@@ -68,29 +68,29 @@ def _json(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
 
 
 def _markdown(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
-    head, *body = [[clean_name(cell).replace("|", r"\|") for cell in line] for line in score_table(rows, nets)]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(score_table(rows, nets))
     return f"{OPENINGS['.md']}\n\n{table}\n\nTest accuracy in %, mean ± std over networks (n); {title_of(rows)}.\n"
 
 
 def _tex(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> str:
-    head, *body = [" & ".join(map(escaped, line)) + r" \\" for line in score_table(rows, nets)]
-    columns = "l" + "r" * (len(nets) + 3)
-    lines = [
-        f"{OPENINGS['.tex']}: test accuracy in percent, mean and standard deviation over networks (n)",
-        f"% {clean_name(title_of(rows), longest=LONGEST)}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\hline",
-        head,
-        r"\hline",
-        *body,
-        r"\hline",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    head = f"{OPENINGS['.tex']}: test accuracy in percent, mean and standard deviation over networks (n)"
+    return f"{head}\n% {clean_name(title_of(rows), longest=LONGEST)}\n{tex_table(score_table(rows, nets))}\n"
 
 
-def escaped(text: str) -> str:
-    """Text of other people as TeX shows it."""
+def markdown_table(lines: Sequence[Sequence[str]], labels: int = 1) -> str:
+    """Lines of cells, titles first, as Markdown; the first `labels` columns are words, the others numbers."""
+    head, *body = [[clean_name(cell).replace("|", r"\|") for cell in line] for line in lines]
+    rule = ["---"] * labels + ["---:"] * (len(head) - labels)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
+
+
+def tex_table(lines: Sequence[Sequence[str]], labels: int = 1) -> str:
+    """Likewise as a `tabular` of LaTeX."""
+    head, *body = [" & ".join(map(_escaped, line)) + r" \\" for line in lines]
+    form = "l" * labels + "r" * (len(lines[0]) - labels)
+    inner = [rf"\begin{{tabular}}{{{form}}}", r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}"]
+    return "\n".join(inner)
+
+
+def _escaped(text: str) -> str:
     return re.sub(r"[\\~^±#$%&_{}]", lambda match: TEX.get(match[0], f"\\{match[0]}"), clean_name(text))

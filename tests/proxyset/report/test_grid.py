@@ -111,7 +111,7 @@ def test_a_table_pools_what_it_does_not_tell_apart_and_shows_the_difference_to_w
     assert table.rows == [("a", "1"), ("a", "10"), ("b", "1"), ("b", "10")]
     assert table.columns == ["dsa mlp", "few mlp", "whole mlp"]
     entry = table.entries[0, 0]
-    assert entry.accuracies == pytest.approx([50, 70, 60, 70])
+    assert entry.accuracies == pytest.approx([0.5, 0.7, 0.6, 0.7])
     assert entry.words() == f"62.5 ± {np.std([50, 70, 60, 70]):.1f} (4) [60.0, +2.5]"
     assert {len(table.entries[line, 2].accuracies) for line in range(4)} == {2}  # the whole set stands on every line
     assert table.entries[3, 1].words().endswith("[1.0, +61.5]")
@@ -135,8 +135,8 @@ def test_the_whole_set_has_a_place_of_its_own_where_methods_have_sizes(
     cells = [cell for cell in grid.cells() if cell.test == "two"]
     table = table_of(grid, cells, rows_of(cells, lambda cell: [0.5 if cell.ipc is None else 0.25]))
     entry = table.entries[table.rows.index(line), table.columns.index(column)]
-    assert entry.accuracies == [50.0]
-    assert sum(50.0 in entry.accuracies for entry in table.entries.values()) == 2
+    assert entry.accuracies == [0.5]
+    assert sum(0.5 in entry.accuracies for entry in table.entries.values()) == 2
 
 
 def test_what_decides_the_scores_is_not_what_the_table_looks_like() -> None:
