@@ -148,9 +148,15 @@ def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest,
     """DD-Ranking's scores of every set with every network."""
     import json
 
+    from proxyset.cli.announce import announce_scores, say_score_estimate
     from proxyset.progress import ProgressLine
-    from proxyset.report.fair import fair_scores
+    from proxyset.report.estimate import estimate_scores
+    from proxyset.report.fair import fair_scores, fair_sizes
     from proxyset.report.tables import print_fair
+
+    sizes = [size for proxy in proxies.values() for size in fair_sizes(proxy, contest)]
+    announce_scores(sizes, (), contest)
+    say_score_estimate(estimate_scores(sizes, contest, session), contest, session)
 
     rows = [
         fair_scores(name, proxy, contest, net, session, ProgressLine)

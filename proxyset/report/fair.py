@@ -17,6 +17,7 @@ from proxyset.methods.coreset import Random
 from proxyset.report.kinds import Kind, kind_of
 from proxyset.report.scores import Contest, ProgressOf, picks
 from proxyset.train.evaluate import evaluate
+from proxyset.train.recipe import Recipe
 
 NETS = 5  # of DD-Ranking
 WEIGHT = 0.5  # w and γ
@@ -75,6 +76,16 @@ class Fair:
 def _share(value: float) -> float:
     """(e^α − e⁻¹) / (e − e⁻¹): −1 becomes 0, and 1 becomes 1."""
     return (math.exp(value) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+def fair_sizes(proxy: ProxySet, contest: Contest) -> list[tuple[int, Recipe]]:
+    """For each training of `fair_scores` at most: how many images an epoch has, and how a network trains on them."""
+    stored, formation, protocol = len(proxy.data), proxy.data.formation, contest.protocol
+    tiles = proxy.data.trained_on, protocol.resolved(stored, formation)
+    plain = proxy.data.trained_on, protocol.model_copy(update={"augment": "none"}).resolved(stored, formation)
+    spread = proxy.data.trained_on, protocol.resolved(proxy.data.trained_on)
+    whole = len(contest.dataset.train), protocol.recipe(contest.whole_epochs)
+    return [whole, tiles, tiles, tiles, spread, plain, plain]
 
 
 def fair_scores(

@@ -15,7 +15,7 @@ from proxyset.names import clean_name
 from proxyset.report.grid_file import AXES, PUBLISHED, Axis, Cell, GridFile
 from proxyset.report.grid_jobs import Row
 from proxyset.report.table_files import markdown_table, tex_table
-from proxyset.report.tables import cell
+from proxyset.report.tables import mean_std
 
 BLANK = "–"
 
@@ -43,7 +43,7 @@ class Entry:
             return text if self.published is None else f"{text} [{self.published:.1f}]"
         difference = 100 * float(np.mean(self.accuracies)) - (self.published or 0)
         beside = "" if self.published is None else f" [{self.published:.1f}, {difference:+.1f}]".replace("-", "−")
-        return cell(self.accuracies) + beside
+        return mean_std(self.accuracies) + beside
 
 
 @dataclass(frozen=True)

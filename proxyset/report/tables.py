@@ -30,13 +30,13 @@ def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[lis
         groups.setdefault(name, []).append(row)
     lines = [["training set", "images", "KiB", *nets, "time"]]
     for name, scores in groups.items():
-        cells = [cell(row["accuracies"]) for row in scores]
+        cells = [mean_std(row["accuracies"]) for row in scores]
         size = [f"{scores[0]['images']:,}", f"{scores[0]['bytes'] / 1024:,.1f}"]
         lines.append([name, *size, *cells, duration(sum(row["seconds"] for row in scores))])
     files = {row["name"] for row in rows if row["file"]}
     if len(files) > 1 and not several:
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
-        lines.append([f"all {len(files)} sets", "", "", *(cell(accuracies) for accuracies in pooled), ""])
+        lines.append([f"all {len(files)} sets", "", "", *(mean_std(accuracies) for accuracies in pooled), ""])
     return lines
 
 
@@ -75,7 +75,7 @@ def print_fair(rows: Sequence[dict[str, Any]]) -> None:
     Console(stderr=True).print(table)
 
 
-def cell(accuracies: Sequence[float]) -> str:
+def mean_std(accuracies: Sequence[float]) -> str:
     """Accuracies of networks, 0..1, as `83.4 ± 1.8 (5)`: mean and standard deviation in %, and how many."""
     return f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} ({len(accuracies)})"
 
@@ -103,7 +103,7 @@ def print_provenance(proxy: ProxySet) -> None:
         epochs = result.get("epochs", result["protocol"]["epochs"])
         score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
         how = f"{epochs} epochs, protocol {describe_protocol(result['protocol'])}"
-        words = f"{clean_name(score.net)}, {how}: {cell(score.accuracies)}, {duration(score.seconds)}"
+        words = f"{clean_name(score.net)}, {how}: {mean_std(score.accuracies)}, {duration(score.seconds)}"
         table.add_row("score", _text(words, MOST_LETTERS))
     Console().print(table)
 

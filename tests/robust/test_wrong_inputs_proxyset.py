@@ -168,6 +168,7 @@ EXPORT = [
     Wrong("export set.safetensors --format zip", "--format"),
     Wrong("export set.safetensors --draw 3", "--draw"),
     Wrong("export set.safetensors --draw 0", "--draw"),
+    Wrong("export set.safetensors --seed 3", "--draw"),
     Wrong("export set.safetensors --format npz --out set.zip", ".npz"),
     Wrong("export set.safetensors --format npz --out three.npz", "three.npz"),
     Wrong("export set.safetensors --format npz --out three.npz --force", "three.npz"),

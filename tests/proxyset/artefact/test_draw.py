@@ -46,6 +46,16 @@ def test_a_changed_generator_is_noticed(made: ProxySet, tmp_path: Path) -> None:
         ProxySet.load(path)
 
 
+def test_a_generator_of_another_type_is_refused(made: ProxySet, tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    made.save(path)
+    tensors, metadata = read_tensors(path)
+    tensors["generator.outer.weight"] = tensors["generator.outer.weight"].bfloat16()
+    path.write_bytes(write_bytes(tensors, metadata))
+    with pytest.raises(InputError, match="float32"):
+        ProxySet.load(path)
+
+
 def test_sets_without_a_generator_are_refused_and_stay_in_the_old_format(tiny: Dataset, tmp_path: Path) -> None:
     plain = proxyset.build(tiny, Random(), ipc=1, progress=False)
     with pytest.raises(InputError, match="no generator"):
