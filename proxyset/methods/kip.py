@@ -48,10 +48,6 @@ class KIP(Augmented):
     def learns_targets(self) -> bool:
         return self.targets == "learned"
 
-    def trains(self) -> bool:
-        """Whether the method's network is trained: there is none."""
-        return False
-
     def check(self, problem: Problem) -> None:
         super().check(problem)
         if problem.spec.classes < 2:
