@@ -2,16 +2,18 @@
 
 import datetime
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from proxyset import __version__
 from proxyset.artefact.clock import Clock
-from proxyset.artefact.outputs import checkpoint_path, claim_set, keep_folder
+from proxyset.artefact.film import Film
+from proxyset.artefact.outputs import checkpoint_path, claim_set, film_path, keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
@@ -32,6 +34,9 @@ from proxyset.progress import Progress, shown
 from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
 
+if TYPE_CHECKING:
+    from proxyset.methods.base import Watch
+
 
 @dataclass(frozen=True)
 class ProxySpec:
@@ -44,6 +49,7 @@ class ProxySpec:
     keep_as: KeepAs = "float32"
     clock: Clock | None = None  # that set the method's iterations
     trace: int = 0  # points at which a student is tested on images that are held out for that
+    film: int = 0  # points at which the images are kept, in a file beside the set's own
 
     def __post_init__(self) -> None:
         check_keep_as(self.keep_as)
@@ -64,16 +70,23 @@ class ProxySpec:
             return self.dataset.train, None
         return split(self.dataset.train, self.dataset.spec)
 
-    def watch(self, session: Session, clock: Checkpoint) -> Trace | None:
-        """What tests students on the way, where that is wanted."""
-        validation = self._split[1]
-        if validation is None:
-            return None
+    def watch(self, session: Session, clock: Checkpoint, film: Path | None) -> "Watch | None":
+        """What looks at the set on the way, where that is wanted.
+
+        Args:
+            film: the file that keeps images (None: they are not kept).
+        """
         total, each = self.method.total_steps(self.problem), self.method.steps_per_iteration(self.problem)
-        net, spec = getattr(self.method, "net", DEFAULT_NET), self.dataset.spec
-        return Trace(
-            marks(total, self.trace), each, net=net, validation=validation, spec=spec, session=session, clock=clock
-        )
+        spec, validation = self.dataset.spec, self._split[1]
+        watchers: list[Watch] = []
+        if film is not None and self.film:
+            watchers.append(Film(marks(total, self.film), each, spec, film))
+        if validation is not None:
+            net, points = getattr(self.method, "net", DEFAULT_NET), marks(total, self.trace)
+            watchers.append(
+                Trace(points, each, net=net, validation=validation, spec=spec, session=session, clock=clock)
+            )
+        return _one_after_another(watchers) if watchers else None
 
     @property
     def stem(self) -> str:
@@ -88,10 +101,11 @@ class ProxySpec:
             InputError: the method cannot do that with this dataset.
         """
         self.method.check(self.problem)
-        if self.trace and not isinstance(self.method, LearnedMethod):
-            raise InputError(
-                f"`trace` is for methods that learn step by step; {self.method.name} has no steps to look at"
-            )
+        for name, points in (("trace", self.trace), ("film", self.film)):
+            if points and not isinstance(self.method, LearnedMethod):
+                raise InputError(
+                    f"`{name}` is for methods that learn step by step; {self.method.name} has no steps to look at"
+                )
         return session.plan(self.method.work(self.problem, session))
 
     def identity(self, engine: Engine) -> dict[str, Any]:
@@ -107,6 +121,14 @@ class ProxySpec:
             **({"held_out": len(self._split[1])} if self._split[1] is not None else {}),
             **({} if self.clock is None else {"within": self.clock.facts()}),
         } | engine.facts()
+
+
+def _one_after_another(watchers: "Sequence[Watch]") -> "Watch":
+    def watch(step: int, result: Callable[[], ImageSet]) -> None:
+        for each in watchers:
+            each(step, result)
+
+    return watch
 
 
 def build(
@@ -199,7 +221,7 @@ def build_claimed(
     if wanted.clock is not None:
         checkpoint.begin(wanted.clock.spent)
     try:
-        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, keep_folder(path))
+        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, path)
     except RunError as error:
         where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
         raise RunError(f"{error}{where}") from None
@@ -217,7 +239,7 @@ def _build(
     engine: Engine,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
-    keep: Path | None = None,
+    path: Path | None = None,
 ) -> ProxySet:
     method = wanted.method
     if wanted.dataset.train.targets is not None and not method.uses_targets:
@@ -225,7 +247,8 @@ def _build(
     identity = checkpoint.identity if checkpoint is not None else wanted.identity(engine)
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     generator = make_generator(wanted.seed, "condense", method.name)
-    context = Context(generator, session, engine, progress, checkpoint, keep, wanted.watch(session, clock))
+    keep, film = (None, None) if path is None else (keep_folder(path), film_path(path))
+    context = Context(generator, session, engine, progress, checkpoint, keep, wanted.watch(session, clock, film))
     data = make(method, wanted.problem, context)
     if not data.labels.equal(wanted.problem.labels):
         raise RunError(

@@ -32,6 +32,16 @@ def trace_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-trace.png")
 
 
+def film_path(path: Path) -> Path:
+    """Where the film of an artefact is: its images after some steps."""
+    return path.with_suffix(".film")
+
+
+def film_pictures(path: Path) -> tuple[Path, Path]:
+    """Where a film is drawn: as a strip, and as an animation."""
+    return path.with_name(f"{path.stem}-strip.png"), path.with_name(f"{path.stem}-film.png")
+
+
 def is_artefact(path: Path) -> bool:
     """Whether a file begins as a proxy set does; the rest of it may be damaged."""
     head = _head(path)
@@ -42,6 +52,12 @@ def is_checkpoint(path: Path) -> bool:
     """Whether a file begins as a checkpoint does; the rest of it may be damaged."""
     head = _head(path)
     return b'"__metadata__"' in head and b'"checkpoint"' in head
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file begins as a film does; the rest of it may be damaged."""
+    head = _head(path)
+    return b'"__metadata__"' in head and b'"film"' in head
 
 
 def is_picture(path: Path) -> bool:

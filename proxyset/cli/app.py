@@ -19,6 +19,7 @@ COMMANDS = {
     "build": ("condense a dataset into a few images per class", "proxyset.cli.build:build_command"),
     "eval": ("train fresh networks on proxy sets and test them", "proxyset.cli.eval:eval_command"),
     "grid": ("build and score many sets, as one table", "proxyset.cli.grid:grid_command"),
+    "gradients": ("compare the gradients of real and synthetic images", "proxyset.cli.gradients:gradients_command"),
     "show": ("say what a proxy set is, and draw it", "proxyset.cli.show:show_command"),
     "export": ("write a proxy set as a folder, .npz or parquet", "proxyset.cli.export:export_command"),
 }

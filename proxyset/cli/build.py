@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from proxyset.artefact.outputs import checkpoint_path, claim_set, is_picture, keep_folder, picture_path, trace_path
+from proxyset.artefact.outputs import (
+    checkpoint_path,
+    claim_set,
+    film_path,
+    film_pictures,
+    is_film,
+    is_picture,
+    keep_folder,
+    picture_path,
+    trace_path,
+)
 from proxyset.claims import REPLACES, check_file
 from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
@@ -52,6 +62,12 @@ class How(Seed, Choice):
         le=100,
         description="test a student at this many points on the way, on training images held out for that, and draw "
         "accuracy against seconds",
+    )
+    film: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="keep the images at this many points on the way, and draw them as a strip and as an animation",
     )
     seeds: Seeds | None = Field(None, description="build one set for each of these (default: only that of --seed)")
 
@@ -113,9 +129,9 @@ def build_command(argv: list[str]) -> None:
         problem = Problem(dataset.train, dataset.spec, command.how.ipc)
         method, why = recommended(method, problem, command.how.within)
         say(why)
+    how, keep_as = command.how, command.output.keep_as
     wanted = {
-        seed: ProxySpec(dataset, method, command.how.ipc, seed, command.output.keep_as, trace=command.how.trace)
-        for seed in seeds
+        seed: ProxySpec(dataset, method, how.ipc, seed, keep_as, trace=how.trace, film=how.film) for seed in seeds
     }
     method.check(wanted[seeds[0]].problem)
     if command.output.nets and not len(dataset.test):
@@ -137,7 +153,7 @@ def build_command(argv: list[str]) -> None:
                 _build_one(command, todo[path], path, session, argv)
             else:
                 say(f"{path}: already built")
-                _draw(load_set(path), path)
+                _draw(command, load_set(path), path)
     if command.output.nets:  # each score claims the file that keeps it
         _score(command, list(sets), dataset, session)
     elif command.output.as_json:
@@ -169,8 +185,12 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
 
     resume, force = command.output.resume, command.output.force
     existed = claims.enter_context(claim_set(path, resume=resume, force=force)).existed
-    if command.how.trace:
-        check_file(trace_path(path), kind="picture", made_by_us=is_picture, force=resume or force, hint=REPLACES)
+    pictures = [trace_path(path)] if command.how.trace else []
+    if command.how.film:
+        pictures += film_pictures(path)
+        check_file(film_path(path), kind="film", made_by_us=is_film, force=resume or force, hint=REPLACES)
+    for picture in pictures:
+        check_file(picture, kind="picture", made_by_us=is_picture, force=resume or force, hint=REPLACES)
     if not resume or checkpoint_path(path).exists():
         return True
     if not existed:
@@ -262,18 +282,24 @@ def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, 
         raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
     finally:
         line.close()
-    _draw(proxy, path)
+    _draw(command, proxy, path)
     say(f"{path.stem}: built in {duration(proxy.provenance['seconds'])}")
 
 
-def _draw(proxy: ProxySet, path: Path) -> None:
+def _draw(command: Build, proxy: ProxySet, path: Path) -> None:
     """Also where the set was there already: a kill may have come before the picture, or left that of an older set."""
+    from proxyset.artefact.film import read_film
     from proxyset.report.curves import save_trace
-    from proxyset.report.figures import save_preview
+    from proxyset.report.figures import save_preview, title_of
+    from proxyset.report.film import save_animation, save_strip
 
     save_preview(proxy, picture_path(path))
     if proxy.provenance.get("trace"):
         say(str(save_trace(proxy, trace_path(path))))
+    if command.how.film and film_path(path).exists():
+        frames, (strip, animation) = read_film(film_path(path)), film_pictures(path)
+        say(str(save_strip(frames, proxy.spec, title_of(proxy), strip)))
+        say(str(save_animation(frames, proxy.spec, animation)))
 
 
 def _score(command: Build, paths: list[Path], dataset: Dataset, session: Session) -> None:

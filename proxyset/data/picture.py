@@ -4,9 +4,14 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 MAX_COLUMNS = 50
 MADE_BY = {"Software": "proxyset"}
@@ -36,15 +41,27 @@ def sheet(rows: Sequence[Tensor], across: bool = False) -> Tensor:
     return picture.view(down * (size + 1), wide * (size + 1), channels).squeeze(-1)
 
 
-def png(picture: Tensor) -> bytes:
-    """A uint8 picture, H×W or H×W×3, as PNG."""
-    from PIL import Image, PngImagePlugin
+def as_image(picture: Tensor) -> "Image":
+    """A uint8 picture, H×W or H×W×3, as Pillow has it."""
+    from PIL import Image
 
-    facts = PngImagePlugin.PngInfo()
+    return Image.fromarray(picture.contiguous().numpy())
+
+
+def made_by() -> "PngInfo":
+    """The texts of a PNG of ours, as Pillow has them."""
+    from PIL.PngImagePlugin import PngInfo
+
+    facts = PngInfo()
     for name, text in MADE_BY.items():
         facts.add_text(name, text)
+    return facts
+
+
+def png(picture: Tensor) -> bytes:
+    """A uint8 picture, H×W or H×W×3, as PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(picture.contiguous().numpy()).save(buffer, "PNG", pnginfo=facts)
+    as_image(picture).save(buffer, "PNG", pnginfo=made_by())
     return buffer.getvalue()
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # so that the settings of a method can be read without torch,
     from proxyset.data.images import ImageSet
     from proxyset.data.spec import DatasetSpec
 
+    Watch = Callable[[int, Callable[[], ImageSet]], None]
+
 DEFAULT_NET = "convnet"
 
 
@@ -92,7 +94,7 @@ class Context:
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
     keep: Path | None = None
-    watch: Callable[[int, Callable[[], ImageSet]], None] | None = None
+    watch: Watch | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     generated_by: State = field(default_factory=dict)
     _used: list[Gradients | Features] = field(default_factory=list)

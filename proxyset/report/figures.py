@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.images import ImageSet
@@ -32,21 +33,49 @@ def save_preview(proxy: ProxySet, path: Path) -> None:
     Of a formation it shows what is stored, and each tile as networks see it.
     """
     spec, data = proxy.spec, proxy.data
-    across = proxy.ipc < spec.classes <= MAX_ACROSS
+    across = lies_across(proxy.ipc, spec.classes)
     panels = {"stored": data} | ({"as trained on": _first_tiles(data, spec.classes)} if data.formation > 1 else {})
     sheets = [tile(to_pixels(shown.images, spec), spec.classes, across) for shown in panels.values()]
     figure, places = _grid([(sheet.shape[0], sheet.shape[1]) for sheet in sheets], spec.size, across)
     for axes, sheet, caption in zip(places, sheets, panels, strict=True):
-        axes.imshow(sheet.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-        axes.set(xticks=[], yticks=[], xlabel=caption if len(panels) > 1 else "")
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        _show(axes, sheet)
+        axes.set_xlabel(caption if len(panels) > 1 else "")
     _name_classes(places[-1 if across else 0], spec, across)
     tiles = f" · {data.formation}×{data.formation} tiles" if data.formation > 1 else ""
     soft = " · soft targets" if data.targets is not None else ""
-    title = " · ".join(figure_name(words) for words in (spec.name, str(proxy.provenance.get("method", "proxy set"))))
-    places[0].set_title(f"{title} · {proxy.ipc} per class{tiles}{soft}", loc="left")
+    places[0].set_title(f"{title_of(proxy)}{tiles}{soft}", loc="left")
     write_figure(figure, path)
+
+
+def title_of(proxy: ProxySet) -> str:
+    """What a picture of a set is called: "mnist · dsa · 10 per class"."""
+    names = proxy.spec.name, str(proxy.provenance.get("method", "proxy set"))
+    return f"{' · '.join(map(figure_name, names))} · {proxy.ipc} per class"
+
+
+def lies_across(ipc: int, classes: int) -> bool:
+    """Whether classes are columns of a sheet, because that is the wider shape."""
+    return ipc < classes <= MAX_ACROSS
+
+
+def one_sheet(sheet: Tensor, size: int) -> tuple["Figure", "Axes"]:
+    """A figure of one sheet (see `proxyset.data.picture.sheet`), enlarged as previews are.
+
+    Args:
+        size: of one image in it.
+    """
+    figure, (axes,) = _grid([(sheet.shape[0], sheet.shape[1])], size, down=False)
+    _show(axes, sheet)
+    return figure, axes
+
+
+def _show(axes: "Axes", sheet: Tensor) -> None:
+    """A sheet, without a frame or marks."""
+    axes.imshow(sheet.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _first_tiles(data: ImageSet, classes: int) -> ImageSet:
@@ -80,17 +109,21 @@ def _grid(shapes: Sequence[tuple[int, int]], size: int, down: bool) -> tuple["Fi
 
 def _name_classes(axes: "Axes", spec: DatasetSpec, across: bool) -> None:
     """The names of the classes under their columns, or beside their rows."""
-    step = spec.size + 1
-    centres = [number * step + step / 2 - 1 for number in range(spec.classes)]
     names = [figure_name(name) for name in spec.class_names]
-    axes.tick_params(length=0)
     if not across:
-        axes.set_yticks(centres, names)
+        caption_ticks(axes, spec.size, rows=names)
         return
-    axes.set_xticks(centres, names)
+    caption_ticks(axes, spec.size, columns=names)
     if max(map(len, names)) > MAX_UPRIGHT:
         for text in axes.get_xticklabels():
             text.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def caption_ticks(axes: "Axes", size: int, *, columns: Sequence[str] = (), rows: Sequence[str] = ()) -> None:
+    """Words under the columns and beside the rows of a sheet of images of this size."""
+    for place, words in ((axes.set_xticks, columns), (axes.set_yticks, rows)):
+        if words:
+            place([number * (size + 1) + (size + 1) / 2 - 1 for number in range(len(words))], words)
 
 
 def write_figure(figure: "Figure", path: Path) -> Path:

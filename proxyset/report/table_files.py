@@ -29,10 +29,16 @@ TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciici
 
 def is_table(path: Path) -> bool:
     """Whether a file begins as the tables do that are written here."""
-    opening = OPENINGS.get(path.suffix, "").encode()
+    opening = OPENINGS.get(path.suffix, "")
+    return bool(opening) and begins_with(path, opening)
+
+
+def begins_with(path: Path, opening: str) -> bool:
+    """Whether a file can be read, and begins with these letters."""
+    expected = opening.encode()
     try:
         with open(path, "rb") as file:
-            return bool(opening) and file.read(len(opening)) == opening
+            return file.read(len(expected)) == expected
     except OSError:
         return False
 
