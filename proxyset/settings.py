@@ -110,7 +110,11 @@ class Settings(BaseModel):
 class Compute(Settings):
     """Where and how computation should run; a `Session` decides by it."""
 
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:N or mps; several with commas between (cuda:0,cuda:1), to which dc and dsa "
+        "share out the classes",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="of convolutions and products (auto: fp32; bf16 is faster on hardware made for it)",

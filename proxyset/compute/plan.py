@@ -135,6 +135,18 @@ def saving(work: Work, device: torch.device, precision: str) -> float:
     return eager * (1 - COMPILED_SHARE[precision])
 
 
+def resolve_devices(names: str) -> tuple[torch.device, ...]:
+    """One device (see `resolve_device`), or several of one kind with commas between.
+
+    Raises:
+        InputError: one of them is not here, or they are of different kinds.
+    """
+    devices = tuple(resolve_device(name.strip()) for name in names.split(","))
+    if len({device.type for device in devices}) > 1:
+        raise InputError(f"`device={names}` names devices of different kinds, which do not give the same bits")
+    return devices
+
+
 def resolve_device(name: str) -> torch.device:
     """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N` or `mps` to a device that exists here.
 

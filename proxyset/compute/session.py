@@ -9,7 +9,7 @@ from proxyset.compute.features import Embedding, Features, View
 from proxyset.compute.footprint import Footprint, measure_footprint
 from proxyset.compute.gradients import Gradients
 from proxyset.compute.memory import keep_freed_memory
-from proxyset.compute.plan import COMPILE_SECONDS, Engine, Work, has_bf16, resolve_device, saving
+from proxyset.compute.plan import COMPILE_SECONDS, Engine, Work, has_bf16, resolve_devices, saving
 from proxyset.data.spec import Shape
 from proxyset.nets.build import outline
 from proxyset.settings import Compute
@@ -21,6 +21,8 @@ class Session:
     """Made once by whoever starts the work, and passed on, so that a network is compiled and measured once.
 
     Attributes:
+        devices: all that work can be shared out to.
+        device: the first of them, where everything runs that is not shared out.
         kept: what was made in this process and may be used again, by a hash of what it was made from.
 
     Args:
@@ -32,7 +34,8 @@ class Session:
 
     def __init__(self, compute: Compute | None = None, **settings: Any) -> None:
         self.compute = compute or Compute(**settings)
-        self.device = resolve_device(self.compute.device)
+        self.devices = resolve_devices(self.compute.device)
+        self.device = self.devices[0]
         if self.device.type == "cpu":
             keep_freed_memory()
         self.kept: dict[str, Any] = {}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -123,7 +124,8 @@ class DC(Augmented):
         steps, epochs = self.schedule(problem.ipc)
         trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
         trial.new_network()
-        match = timed(lambda: trial.match_class(0), engine.device) * problem.spec.classes
+        one_after_another = math.ceil(problem.spec.classes / len(session.devices))
+        match = timed(lambda: trial.match_class(trial.draw_class(0)), engine.device) * one_after_another
         train = timed(lambda: trial.update_network(1), engine.device) * epochs if steps > 1 and epochs else 0.0
         return engine.estimate(self.iterations * (steps * match + (steps - 1) * train))
 

@@ -1,7 +1,10 @@
 """Gradient matching, step by step: Algorithm 1 of DSA (Zhao & Bilen, ICML 2021); without augmentation, DC's.
 
-`dsa.py` holds the hyper-parameters.
+`dsa.py` holds the hyper-parameters, `shared_classes.py` shares out the classes to several devices.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +19,30 @@ from proxyset.methods.base import Context, Problem
 from proxyset.methods.distances import DISTANCES
 from proxyset.methods.dsa import DC, Mode
 from proxyset.methods.initial import draw, initial_images, stored
+from proxyset.methods.shared_classes import SharedClasses
 from proxyset.nets.build import build_net
 from proxyset.nets.classifier import batch_norms, has_batch_norm
 from proxyset.train.fit import fit
 from proxyset.train.recipe import Recipe
 
 BATCH_NORM_IMAGES = 16  # real images per class from which BatchNorm statistics are taken before each inner step
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What chance decides of one class's minibatches.
+
+    Attributes:
+        label: the class.
+        real, picked: positions of its real and of its synthetic images.
+        on_real, on_synthetic: augmentations; None: none.
+    """
+
+    label: int
+    real: Tensor
+    picked: Tensor
+    on_real: augment.Transform | None
+    on_synthetic: augment.Transform | None
 
 
 class GradientMatching:
@@ -44,6 +65,7 @@ class GradientMatching:
         self.places = torch.arange(len(self.images), device=self.device).view(self.spec.classes, problem.ipc)
         self.gradients: Gradients = context.gradients(method.net, self.spec, condensing=True)
         self.recipe = self._network_recipe()
+        self.shared = SharedClasses(self, context) if len(context.session.devices) > 1 else None
 
     def step(self, number: int) -> float:
         """Algorithm 1 at k = number // T, t = number % T; returns the mean distance per class."""
@@ -71,9 +93,9 @@ class GradientMatching:
         self._freeze_batch_norm()
         gradient = torch.zeros_like(self.images)
         loss = torch.zeros((), device=self.device)
-        for label in range(self.spec.classes):
-            distance, picked, image_gradient = self.match_class(label)
-            gradient[picked] = image_gradient
+        drawn = [self.draw_class(label) for label in range(self.spec.classes)]
+        for each, (distance, image_gradient) in zip(drawn, self._matched(drawn), strict=True):
+            gradient[each.picked] = image_gradient
             loss += distance
         mean = loss.item() / self.spec.classes
         velocity = self.method.momentum_img * self.velocity + gradient
@@ -84,36 +106,51 @@ class GradientMatching:
             self.velocity, self.images = velocity, images
         return mean
 
-    def match_class(self, label: int) -> tuple[Tensor, Tensor, Tensor]:
-        """D(∇L^S_c, ∇L^T_c) of one class, the positions of its synthetic batch, and ∂D / ∂images there."""
-        method = self.method
-        real = normalise(self._real_images(draw(self.classes[label], method.batch_real, self.generator)), self.spec)
-        real_labels = torch.full((len(real),), label, device=self.device)
-        picked = draw(self.places[label], method.batch_synthetic, self.generator)
-        synthetic = self.images[picked].requires_grad_()
+    def _matched(self, drawn: Sequence[Drawn]) -> list[tuple[Tensor, Tensor]]:
+        if self.shared is not None:
+            return self.shared.matched(self.net, self.images, drawn)
+        return [self.match_class(each) for each in drawn]
 
-        shared = augment.draw(self.operations, self.generator) if self._siamese() else None  # ω ~ Ω
-        real = self._augmented(real, method.augment_real, shared)
-        full = unfold(synthetic, self.formation)
-        augmented = self._augmented(full, method.augment_synthetic, shared)
-        labels = self.labels[picked].repeat_interleave(self.formation**2)
-        matched = method.distance == "layerwise"  # which leaves out biases and norm affines
+    def draw_class(self, label: int) -> Drawn:
+        """The minibatches of a class and their augmentation ω ~ Ω, the same for both where it is Siamese."""
+        method = self.method
+        real = draw(self.classes[label], method.batch_real, self.generator)
+        picked = draw(self.places[label], method.batch_synthetic, self.generator)
+        shared = augment.draw(self.operations, self.generator) if self._siamese() else None
+        on_real = self._drawn(method.augment_real, shared, len(real))
+        return Drawn(
+            label,
+            real,
+            picked,
+            on_real,
+            self._drawn(method.augment_synthetic, shared, len(picked) * self.formation**2),
+        )
+
+    def match_class(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """D(∇L^S_c, ∇L^T_c) of one class, and ∂D / ∂images of its synthetic batch. Nothing is left to chance here."""
+        real = normalise(self._real_images(drawn.real), self.spec)
+        real_labels = torch.full((len(real),), drawn.label, device=self.device)
+        synthetic = self.images[drawn.picked].requires_grad_()
+
+        real = _augmented(real, drawn.on_real)
+        augmented = _augmented(unfold(synthetic, self.formation), drawn.on_synthetic)
+        labels = torch.full((len(augmented),), drawn.label, device=self.device)
+        matched = self.method.distance == "layerwise"  # which leaves out biases and norm affines
         real_gradients = self.gradients.of_weights(self.net, real, real_labels, matched=matched)
         distance, gradient = self.gradients.match(
-            self.net, real_gradients, augmented, labels, DISTANCES[method.distance]
+            self.net, real_gradients, augmented, labels, DISTANCES[self.method.distance]
         )
         (image_gradient,) = torch.autograd.grad(augmented, synthetic, gradient)  # back to what is stored
-        return distance, picked, image_gradient
+        return distance, image_gradient
 
     def _siamese(self) -> bool:
         return "siamese" in (self.method.augment_real, self.method.augment_synthetic)
 
-    def _augmented(self, images: Tensor, mode: Mode, shared: augment.Transform | None) -> Tensor:
-        if mode == "none":
-            return images
+    def _drawn(self, mode: Mode, shared: augment.Transform | None, count: int) -> augment.Transform | None:
+        """The augmentation of `count` images."""
         if mode == "independent":
-            shared = augment.draw(self.operations, self.generator, len(images))
-        return augment.apply(shared, images)
+            return augment.draw(self.operations, self.generator, count)
+        return shared if mode == "siamese" else None
 
     @torch.no_grad()
     def _freeze_batch_norm(self) -> None:
@@ -123,6 +160,10 @@ class GradientMatching:
         index = torch.cat([draw(index, BATCH_NORM_IMAGES, self.generator) for index in self.classes])
         self.net.train()
         self.net(normalise(self._real_images(index), self.spec))
+        self.hold_batch_norm()
+
+    def hold_batch_norm(self) -> None:
+        """From here on the network takes the statistics that it has."""
         for module in batch_norms(self.net):
             module.eval()
 
@@ -159,3 +200,7 @@ class GradientMatching:
         self.net.load_state_dict({name: saved[f"net.{name}"] for name in self.net.state_dict()})
         self.images, self.velocity = saved["images"].to(self.device), saved["velocity"].to(self.device)
         self.generator.set_state(saved["generator"])
+
+
+def _augmented(images: Tensor, transform: augment.Transform | None) -> Tensor:
+    return images if transform is None else augment.apply(transform, images)

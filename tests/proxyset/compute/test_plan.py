@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from proxyset.compute.footprint import Footprint
-from proxyset.compute.plan import BASE, CACHE, COMPILE_SECONDS, LIVE, Engine, Estimate, Work, resolve_device, saving
+from proxyset.compute.plan import (
+    BASE,
+    CACHE,
+    COMPILE_SECONDS,
+    LIVE,
+    Engine,
+    Estimate,
+    Work,
+    resolve_device,
+    resolve_devices,
+    saving,
+)
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.load import load
@@ -132,3 +143,6 @@ def test_devices() -> None:
     for name in ("gpu", "cuda:99", "meta"):
         with pytest.raises(InputError, match=name):
             resolve_device(name)
+    assert resolve_devices("cpu, cpu") == (torch.device("cpu"),) * 2
+    with pytest.raises(InputError, match="cuda:99"):
+        resolve_devices("cpu,cuda:99")

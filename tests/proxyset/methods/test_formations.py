@@ -187,10 +187,11 @@ def test_the_gradient_of_stored_images_is_that_through_unfolding(
 
     monkeypatch.setattr(augment, "draw", remember)
     run = make_run(kind(net="convnet-w4-d1", formation=2), tiny, 2)
-    distance, picked, gradient = run.match_class(1)
+    chosen = run.draw_class(1)
+    distance, gradient = run.match_class(chosen)
 
     weights = [parameter for parameter in run.net.parameters() if parameter.ndim > 1]
-    stored = run.images[picked].clone().requires_grad_()
+    stored = run.images[chosen.picked].clone().requires_grad_()
     real = normalise(tiny.train.images[tiny.train.labels == 1], tiny.spec)  # the whole class: fewer than a batch
     sides = []
     for images, graph in ((real, False), (unfold(stored, 2), True)):

@@ -12,7 +12,7 @@ from proxyset.data import augment
 from proxyset.data.spec import Dataset, normalise
 from proxyset.errors import RunError
 from proxyset.methods.dsa import DC, DSA
-from proxyset.methods.gradient_matching import GradientMatching
+from proxyset.methods.gradient_matching import Drawn, GradientMatching
 from proxyset.methods.initial import draw
 from proxyset.nets.classifier import has_batch_norm
 from proxyset.train.recipe import ALL
@@ -107,7 +107,7 @@ def test_augmentation_modes_draw_as_stated(
     monkeypatch.setattr(augment, "apply", spied(apply, applied, lambda t, images: (t, len(images))))
     method = DSA(**SMALL, augment_real=real, augment_synthetic=synthetic)
     run = make_run(method, tiny, ipc=2)
-    run.match_class(0)
+    run.match_class(run.draw_class(0))
     expected = [1] if "siamese" in (real, synthetic) else []
     expected += [8] if real == "independent" else []
     expected += [2] if synthetic == "independent" else []
@@ -235,7 +235,7 @@ def test_batch_norm_statistics_come_from_16_real_images_per_class_and_are_then_f
     assert {training for _, training in sizes[1:]} == {False}
     assert not torch.equal(norm.state_dict()["running_mean"], before)
     frozen = norm.state_dict()["running_mean"].clone()
-    run.match_class(0)
+    run.match_class(run.draw_class(0))
     assert torch.equal(norm.state_dict()["running_mean"], frozen)
 
 
@@ -270,10 +270,10 @@ def test_a_nan_in_the_middle_keeps_the_images_of_the_step_before(
     good: list[torch.Tensor] = []
     match, update = GradientMatching.match_class, GradientMatching.update_images
 
-    def spoilt(run: GradientMatching, label: int) -> Any:
-        distance, picked, gradient = match(run, label)
-        spoil = len(good) == stopped_after and label == 1
-        return distance * float("nan") if spoil else distance, picked, gradient
+    def spoilt(run: GradientMatching, drawn: Drawn) -> Any:
+        distance, gradient = match(run, drawn)
+        spoil = len(good) == stopped_after and drawn.label == 1
+        return distance * float("nan") if spoil else distance, gradient
 
     def remember(run: GradientMatching) -> float:
         loss = update(run)
