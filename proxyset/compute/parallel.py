@@ -97,6 +97,9 @@ class _Actor(Generic[J, R]):
         self.make_worker = make_worker
         self.worker: Callable[[J], R] | None = None
 
+    def ready(self) -> None:
+        """Answers as soon as this process runs."""
+
     def run(self, job: J) -> R:
         if self.worker is None:
             self.worker = self.make_worker()
@@ -112,42 +115,57 @@ class _Dispatcher(Generic[J, R]):
     pool: Pool
     tell: Callable[[int, R], None]
     on_lost: Callable[[J, str], R] | None = None
-    deaths: "Counter[int]" = field(default_factory=Counter)
+    deaths: "Counter[int | None]" = field(default_factory=Counter)
+    results: dict[int, R] = field(default_factory=dict)
 
     def run(self) -> list[R]:
-        results: dict[int, R] = {}
         with ray_running(self.pool):
             import ray
 
             check_resources(self.pool)
             shared = ray.put(self.make_worker)
             waiting = deque(range(len(self.jobs)))
-            idle = [self._actor(shared) for _ in range(min(len(self.jobs), workers_that_fit(self.pool)))]
-            running: dict[Any, tuple[int, Any]] = {}
-            while waiting or running:
-                while waiting and idle:
-                    number, actor = waiting.popleft(), idle.pop()
-                    running[actor.run.remote(self.jobs[number])] = number, actor
-                (ready,), _ = ray.wait(list(running), num_returns=1)
-                number, actor = running.pop(ready)
-                try:
-                    results[number] = ray.get(ready)
-                except ray.exceptions.RayTaskError as error:
-                    raise _as_ours(error.cause) from None
-                except ray.exceptions.RayError:  # the worker, or its machine, is gone
-                    lost = self._count_death(number)
-                    if lost is None:
-                        waiting.appendleft(number)
-                    elif self.on_lost is None:
-                        raise RunError(lost) from None
-                    else:
-                        results[number] = self.on_lost(self.jobs[number], lost)
-                        self.tell(number, results[number])
+            actors = [self._actor(shared) for _ in range(min(len(self.jobs), workers_that_fit(self.pool)))]
+            # A worker gets a job only once it runs: one that finds no room, after a machine went away, must hold none.
+            asked: dict[Any, tuple[int | None, Any]] = {actor.ready.remote(): (None, actor) for actor in actors}
+            del actors  # a worker that has nothing left to do ends
+            while len(self.results) < len(self.jobs):
+                (ready,), _ = ray.wait(list(asked), num_returns=1)
+                number, actor = asked.pop(ready)
+                if not self._take(ready, number):
                     actor = self._actor(shared)
-                else:
-                    self.tell(number, results[number])
-                idle.append(actor)
-        return [results[number] for number in range(len(self.jobs))]
+                    asked[actor.ready.remote()] = None, actor
+                    if number is not None and number not in self.results:
+                        waiting.appendleft(number)
+                elif waiting:
+                    number = waiting.popleft()
+                    asked[actor.run.remote(self.jobs[number])] = number, actor
+        return [self.results[number] for number in range(len(self.jobs))]
+
+    def _take(self, ready: Any, number: int | None) -> bool:
+        """Keep the result of a job (None: a worker says that it runs); whether the worker is alive."""
+        import ray
+
+        try:
+            result = ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            raise _as_ours(error.cause) from None
+        except ray.exceptions.RayError:  # the worker, or its machine, is gone
+            lost = self._count_death(number)
+            if lost is not None:
+                if number is None or self.on_lost is None:
+                    raise RunError(lost) from None
+                self._keep(number, self.on_lost(self.jobs[number], lost))
+            return False
+        if number is None:
+            self.deaths[None] = 0
+        else:
+            self._keep(number, result)
+        return True
+
+    def _keep(self, number: int, result: R) -> None:
+        self.results[number] = result
+        self.tell(number, result)
 
     def _actor(self, shared: Any) -> Any:
         import ray
@@ -155,11 +173,13 @@ class _Dispatcher(Generic[J, R]):
         options = {"num_cpus": self.pool.cpus, "num_gpus": self.pool.gpus}
         return ray.remote(**options)(_Actor).remote(shared, self.pool.cpus)
 
-    def _count_death(self, number: int) -> str | None:
-        """What to say where a job's worker died once too often."""
+    def _count_death(self, number: int | None) -> str | None:
+        """What to say where the worker of a job, or one that had none yet (None), died once too often."""
         self.deaths[number] += 1
         if self.deaths[number] <= self.pool.retries:
             return None
+        if number is None:
+            return f"workers cannot be started: {self.deaths[number]} died before they had a job"
         return (
             f"job {number + 1} of {len(self.jobs)}: its worker died {self.deaths[number]} times "
             "(out of memory, killed, or its machine went away); with `workers=1` it runs in this process"

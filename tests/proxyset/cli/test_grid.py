@@ -192,3 +192,46 @@ class TestKilled:
         assert len(whole) == 2 * 2 * 5 * len(seeds)
         pd.testing.assert_frame_equal(parts, whole)
         assert (tmp_path / "parts/table.md").read_text() == (tmp_path / "whole/table.md").read_text()
+
+
+TWO_NODES = """
+import sys, threading, time
+from pathlib import Path
+from proxyset.compute.ray_environment import prepare_ray
+prepare_ray()
+from ray.cluster_utils import Cluster
+
+small = {"object_store_memory": 80 * 2**20, "num_cpus": 1}
+cluster = Cluster(initialize_head=True, head_node_args=small)
+second = cluster.add_node(**small)
+config, out = sys.argv[1:]
+
+def take_away():
+    rows = Path(out) / "rows.jsonl"
+    while not rows.exists() or len(rows.read_text().splitlines()) < 4:
+        time.sleep(0.05)
+    cluster.remove_node(second, allow_graceful=False)
+    print("taken away", flush=True)
+
+threading.Thread(target=take_away, daemon=True).start()
+from proxyset.cli.app import main
+main(["grid", "--config", config, "--out", out, "--address", cluster.address])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KILLS == 1, reason="a minute: `make kills` runs it")
+def test_killed_machines_of_a_cluster_lose_nothing(cli: Cli, tmp_path: Path) -> None:
+    """Two Ray nodes with a worker each, of which one goes away in the middle; the method is code of the user's own."""
+    (tmp_path / "own_method.py").write_text(
+        "from proxyset.methods.coreset import Random\n\n\nclass Own(Random):\n    name = 'own'\n"
+    )
+    methods = {"dm": SMALL["methods"]["dm"], "own": {"method": "own_method:Own"}}
+    config = write(tmp_path, methods=methods, ipc=[1, 2], seeds=[0, 1, 2])
+    assert cli("grid", "--config", config, "--out", "whole").code == 0
+    command = [sys.executable, "-c", TWO_NODES, str(config), "parts"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}  # as every machine must have it
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "taken away" in done.stdout
+    pd.testing.assert_frame_equal(accuracies(tmp_path / "parts"), accuracies(tmp_path / "whole"))
