@@ -36,14 +36,15 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for repeat in range(context.settings.repeats)
         for name in context.candidates
         for source in context.sources.values()
-        if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0)
+        if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0) and source.covers(name)
     ]
     return sorted(jobs, key=lambda job: job.source == AGAIN)
 
 
 def _with_truth(context: TrialContext) -> set[str]:
-    """The architectures that are trained on the whole set."""
-    candidates, settings = list(context.candidates.values()), context.settings
+    """The architectures that get a truth: those that are trained on the whole set, or looked up."""
+    settings, truth = context.settings, context.sources[TRUTH]
+    candidates = [candidate for candidate in context.candidates.values() if truth.covers(candidate.name)]
     count = truth_count(settings.truth or "all")
     if count is not None:
         generator = make_generator(settings.seed, "truth")
@@ -59,7 +60,9 @@ def promoted_jobs(context: TrialContext, scores: MeanScores) -> list[Job]:
         if source != TRUTH and source in scores:
             ranked = scores[source].sort_values(ascending=False, kind="stable")
             best |= dict.fromkeys(ranked.index[: settings.promote])
-    return [Job(TRUTH, name, repeat) for repeat in range(settings.repeats) for name in best]
+    truth = context.sources[TRUTH]
+    repeats = settings.repeats if truth.repeats else 1
+    return [Job(TRUTH, name, repeat) for repeat in range(repeats) for name in best if truth.covers(name)]
 
 
 def estimate(jobs: Sequence[Job], context: TrialContext, placement: Placement) -> float:

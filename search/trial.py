@@ -22,7 +22,7 @@ from proxyset.names import clean_name
 from proxyset.nets.classifier import has_batch_norm
 from proxyset.registry import describe
 from proxyset.seeds import make_generator
-from proxyset.train.evaluate import accuracy
+from proxyset.train.evaluate import accuracy, mean_loss
 from proxyset.train.fit import Hooks, fit
 from search.settings import RankingSettings
 from search.sources.base import Source, Trained
@@ -138,6 +138,10 @@ class Workbench:
         """Share of the test images that the network classifies correctly (0..1)."""
         return accuracy(net, self.images(TEST), self.context.spec)
 
+    def loss(self, net: nn.Module) -> float:
+        """Mean cross-entropy of the network's answers on the test images."""
+        return mean_loss(net, self.images(TEST), self.context.spec)
+
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
         settings, spec, seconds = self.context.settings, self.context.spec, [0.0]
@@ -193,7 +197,7 @@ def row_of(job: Job, context: TrialContext, score: float | None, error: str | No
         **{choice: getattr(candidate.arch, choice, None) for choice in CHOICES},
         "parameters": parameters,
         "score": score,
-        "accuracy": None if source.free else score,
+        "accuracy": score if source.unit == "accuracy" else None,
         "seconds": seconds,
         "threads": torch.get_num_threads(),
         "error": error,

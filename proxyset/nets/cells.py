@@ -82,7 +82,7 @@ def check_cell_size(size: int) -> None:
 
 
 class CellBlock(nn.Module):
-    """A cell as a layer: N×C×H×W to the same shape. A node is the sum of what its edges bring; `none` brings nothing."""
+    """A cell as a layer, N×C×H×W to the same shape: a node is the sum of what its edges bring."""
 
     per_image = True
 
