@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyset.cli.advice import advice
-from proxyset.compute.parallel import check_resources, ray_running, run_jobs
-from proxyset.compute.ray_environment import prepare_ray
+from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.data.augment import operations
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
@@ -26,7 +25,8 @@ from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_s
 from search.sources.table import Columns, read_columns
 from search.sources.trained import TEST, TRAIN
 from search.space import Candidate, Space, choose
-from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
+from search.trial import Job, Row, TrialContext, check_memory, pack
+from search.workers import run_trials
 
 
 @dataclass(frozen=True)
@@ -221,16 +221,7 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
             say(shorter)
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
     with _closing(keeper.line):
-        if placement.here:
-            bench = Workbench(context, placement.session)
-            run_jobs(
-                lambda: bench.run, left, placement.pool, lambda number, row: keeper(row, int(number + 1 < len(left)))
-            )
-        else:
-            prepare_ray(local=placement.pool.address is None)
-            from search.tune import run_trials
-
-            run_trials(left, context, placement, keeper)
+        run_trials(left, context, placement, keeper)
 
 
 @contextlib.contextmanager

@@ -27,8 +27,8 @@ def stages(context: TrialContext) -> Iterator[Stage]:
 
 
 def first_jobs(context: TrialContext) -> list[Job]:
-    """Architecture by architecture every source's trials and the truth's, so that an interrupted run is a whole run of
-    fewer architectures; the noise ceiling's come last, being the least needed.
+    """First what costs no training. Then architecture by architecture every source's trials and the truth's, so that an
+    interrupted run is a whole run of fewer architectures. The noise ceiling's come last, being the least needed.
     """
     checked = _with_truth(context)
     jobs = [
@@ -38,7 +38,7 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for source in context.sources.values()
         if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0) and source.covers(name)
     ]
-    return sorted(jobs, key=lambda job: job.source == AGAIN)
+    return sorted(jobs, key=lambda job: (job.source == AGAIN, not context.sources[job.source].free))
 
 
 def _with_truth(context: TrialContext) -> set[str]:

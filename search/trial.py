@@ -90,6 +90,7 @@ class Workbench:
         self.session = session or Session()
         self.device = self.session.device
         self._sets: dict[str, ImageSet] = {}
+        self._parameters: dict[str, int | None] = {}
 
     def images(self, name: str) -> ImageSet:
         """One of the sets, on the device."""
@@ -116,7 +117,15 @@ class Workbench:
             error = clean_name(describe(problem), longest=LONGEST_ERROR)
         if error is not None and self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return row_of(job, context, score, error, time.monotonic() - started)
+        row = row_of(job, context, score, error, time.monotonic() - started)
+        return row | {"parameters": self._count(job.candidate)}
+
+    def _count(self, name: str) -> int | None:
+        """Parameters of an architecture, counted once; None where it cannot be built."""
+        if name not in self._parameters:
+            with contextlib.suppress(Exception):  # a user's builder that failed in the trial may fail here as well
+                self._parameters[name] = self.context.candidates[name].parameters(self.context.spec)
+        return self._parameters.get(name)
 
     def train(self, candidate: Candidate, source: Trained, generator: torch.Generator) -> nn.Module:
         """A network of this architecture, trained as the source says.
@@ -183,19 +192,15 @@ def check_memory(
 
 
 def row_of(job: Job, context: TrialContext, score: float | None, error: str | None, seconds: float) -> Row:
-    """What is kept of a trial."""
+    """What is kept of a trial; its parameters are left open."""
     candidate, source = context.candidates[job.candidate], context.sources[job.source]
-    try:
-        parameters = candidate.parameters(context.spec)
-    except Exception:  # a user's builder that failed in the trial may fail here as well
-        parameters = None
     return {
         "source": job.source,
         "name": job.candidate,
         "repeat": job.repeat,
         "seed": context.settings.seed,
         **{choice: getattr(candidate.arch, choice, None) for choice in CHOICES},
-        "parameters": parameters,
+        "parameters": None,
         "score": score,
         "accuracy": score if source.unit == "accuracy" else None,
         "seconds": seconds,

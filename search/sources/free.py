@@ -123,7 +123,7 @@ def naswot(net: nn.Module, images: Tensor) -> float:
         images: normalised, N×C×H×W.
 
     Returns:
-        The score; NaN for a network without such layers.
+        The score; the least there is where all codes are equal, as in a network without such layers.
     """
     inputs: list[Tensor] = []
 
@@ -143,8 +143,6 @@ def naswot(net: nn.Module, images: Tensor) -> float:
         if gradient is not None:
             signs = (units.detach().flatten(1) > 0).float() * 2 - 1
             kernel += (signs.shape[1] + (signs @ signs.T).cpu().double()) / 2
-    if not kernel.any():
-        return math.nan
     return torch.linalg.slogdet(kernel + SINGULAR * torch.eye(len(kernel), dtype=kernel.dtype)).logabsdet.item()
 
 

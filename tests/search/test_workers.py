@@ -1,4 +1,4 @@
-"""Trials with Ray Tune: the same rows as in a plain loop, workers that die, machines that go away."""
+"""Trials in workers of Ray: the same rows as in a plain loop, workers that die, machines that go away."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def global_generators_stay_put() -> None:
 
 
 def run(jobs: list[Job], context: TrialContext, session: Session | None = None, **pool: Any) -> list[Row]:
-    from search.tune import run_trials
+    from search.workers import run_trials
 
     rows: list[Row] = []
     placement = place(Pool(workers=None, **pool), session or Session(device="cpu"))
@@ -165,7 +165,7 @@ from search.settings import RankingSettings
 from search.space import Candidate
 from search.trial import Job
 from tests.conftest import make_dataset
-from search.tune import run_trials
+from search.workers import run_trials
 from tests.search.conftest import make_context
 
 def slow(channels, size, classes):
