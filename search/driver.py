@@ -16,7 +16,8 @@ from proxyset.progress import Progress, ProgressLine, duration, shown
 from proxyset.seeds import make_generator, sample
 from search.advice import cheaper_trials
 from search.folder import SOURCES, RunFolder
-from search.jobs import estimate, stages
+from search.halving import budget, run_together
+from search.jobs import estimate, stages, together_jobs
 from search.placement import Placement
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
@@ -157,6 +158,7 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     context = _context(search, folder)
     for jobs in stages(context):
         _run(jobs(mean_scores(folder.rows(), list(context.candidates))), context, search, folder)
+    _run_together(context, search, folder)
 
 
 @contextlib.contextmanager
@@ -222,6 +224,15 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
     with _closing(keeper.line):
         run_trials(left, context, placement, keeper)
+
+
+def _run_together(context: TrialContext, search: Search, folder: RunFolder) -> None:
+    """Halve the architectures on the whole set, if that was asked for and is not done."""
+    left = folder.unfinished(together_jobs(context))
+    if left:
+        whose, seconds = budget(folder.rows(), context, search.placement)
+        search.display.say(f"{left[0].source}: {len(left)} architectures for {duration(seconds)}, as {whose} took")
+        run_together(left, context, search.placement, seconds, lambda row, running: folder.append(row))
 
 
 @contextlib.contextmanager

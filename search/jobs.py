@@ -36,9 +36,19 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for repeat in range(context.settings.repeats)
         for name in context.candidates
         for source in context.sources.values()
-        if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0) and source.covers(name)
+        if not source.together
+        and (source.name != TRUTH or name in checked)
+        and (source.repeats or repeat == 0)
+        and source.covers(name)
     ]
     return sorted(jobs, key=lambda job: (job.source == AGAIN, not context.sources[job.source].free))
+
+
+def together_jobs(context: TrialContext) -> list[Job]:
+    """What the sources score that look at all architectures together."""
+    return [
+        Job(source.name, name) for source in context.sources.values() if source.together for name in context.candidates
+    ]
 
 
 def _with_truth(context: TrialContext) -> set[str]:

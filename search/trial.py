@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,8 @@ class TrialContext:
         return sum(array.nbytes for arrays in self.sets.values() for array in arrays if array is not None)
 
 
+OnEpoch = Callable[[nn.Module, int], None]
+
 Row = dict[str, Any]
 """A finished trial: source, name, repeat, seed, the five choices (None for a user's), parameters, score (what the
 source ranks by), accuracy (0..1, of the test split; None where nothing is trained), seconds, threads, error (None
@@ -107,7 +109,7 @@ class Workbench:
         Every random choice comes from the run's seed and the job, so a trial gives the same bits wherever it runs.
         """
         context, started = self.context, time.monotonic()
-        generator = make_generator(context.settings.seed, "trial", job.source, job.candidate, job.repeat)
+        generator = job_generator(context, job)
         score, error = None, None
         try:
             score = context.sources[job.source].score(self, context.candidates[job.candidate], generator)
@@ -118,17 +120,29 @@ class Workbench:
         if error is not None and self.device.type == "cuda":
             torch.cuda.empty_cache()
         row = row_of(job, context, score, error, time.monotonic() - started)
-        return row | {"parameters": self._count(job.candidate)}
+        return row | {"parameters": self.count(job.candidate)}
 
-    def _count(self, name: str) -> int | None:
+    def count(self, name: str) -> int | None:
         """Parameters of an architecture, counted once; None where it cannot be built."""
         if name not in self._parameters:
             with contextlib.suppress(Exception):  # a user's builder that failed in the trial may fail here as well
                 self._parameters[name] = self.context.candidates[name].parameters(self.context.spec)
         return self._parameters.get(name)
 
-    def train(self, candidate: Candidate, source: Trained, generator: torch.Generator) -> nn.Module:
+    def train_job(self, job: Job, on_epoch: OnEpoch) -> nn.Module:
+        """The network of a trial whose source trains, with the random choices of that trial."""
+        source = self.context.sources[job.source]
+        assert isinstance(source, Trained)
+        generator = job_generator(self.context, job)
+        return self.train(self.context.candidates[job.candidate], source, generator, on_epoch)
+
+    def train(
+        self, candidate: Candidate, source: Trained, generator: torch.Generator, on_epoch: OnEpoch | None = None
+    ) -> nn.Module:
         """A network of this architecture, trained as the source says.
+
+        Args:
+            on_epoch: called after each epoch with the network and the number of epochs done.
 
         Raises:
             Diverged: its outputs or weights are not finite.
@@ -137,7 +151,8 @@ class Workbench:
         net, recipe = candidate.build(spec, generator, self.device), source.recipe(settings)
         engine = self._engine(net, source.images_trained(settings), recipe.batch_size)
         gradients = self._gradients(candidate, net, engine)
-        hooks = Hooks(order=source.order(), on_batch=_check_logits)
+        after = None if on_epoch is None else (lambda done: on_epoch(net, done))
+        hooks = Hooks(order=source.order(), on_batch=_check_logits, on_epoch=after)
         fit(net, self.images(source.data), spec, recipe, generator=generator, gradients=gradients, hooks=hooks)
         if not all(parameter.isfinite().all() for parameter in net.parameters()):
             raise Diverged("the weights are not finite: lower `lr`")
@@ -178,6 +193,11 @@ class Workbench:
         if candidate.builder is None:
             return self.session.gradients(engine, candidate.name, spec.shape)
         return self.session.gradients_of(engine, net, spec.channels, spec.size)
+
+
+def job_generator(context: TrialContext, job: Job) -> torch.Generator:
+    """What every random choice of a trial comes from, wherever it runs."""
+    return make_generator(context.settings.seed, "trial", job.source, job.candidate, job.repeat)
 
 
 def check_memory(

@@ -52,6 +52,8 @@ class Source(ABC):
     """Whether it trains nothing, so that ranking with it costs next to nothing."""
     repeats: ClassVar[bool] = True
     """Whether another repeat can give another score."""
+    together: ClassVar[bool] = False
+    """Whether it scores all architectures in one go, after the others (`search.tune`), and not trial by trial."""
     unit: ClassVar[Unit] = "accuracy"
     """What it scores in: the share of images that are classified correctly (0..1), or a number of its own."""
 

@@ -14,6 +14,7 @@ SOURCES: Registry[type[Any]] = Registry(  # Any, because each source has fields 
         "whole": "search.sources.trained:WholeSet",
         "tenth": "search.sources.trained:Tenth",
         "tenth-loss": "search.sources.trained:TenthLoss",
+        "asha": "search.sources.asha:Asha",
         "params": "search.sources.free:ParameterCount",
         "macs": "search.sources.free:MultiplyAdds",
         "jacobian": "search.sources.free:JacobianCovariance",
