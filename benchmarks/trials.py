@@ -23,6 +23,7 @@ from search.settings import RankingSettings
 from search.sources.trained import WholeSet
 from search.space import Candidate
 from search.trial import Job, Row, TrialContext, Workbench, pack
+from search.workers import run_trials
 
 
 def make_context(epochs: int, arch: Arch) -> TrialContext:
@@ -48,8 +49,6 @@ def measure(run: Callable[[Callable[[Row, int], None]], object]) -> tuple[float,
 
 
 def with_ray(context: TrialContext, trials: int, workers: int) -> tuple[float, float]:
-    from search.tune import run_trials  # after Ray's environment is set
-
     session = Session(device="cpu")
     placement = Placement(session, Pool(workers=workers), session.compute, here=False)
     return measure(lambda on_row: run_trials(make_jobs(context, trials), context, placement, on_row))

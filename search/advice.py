@@ -25,7 +25,7 @@ def cheaper_trials(settings: RankingSettings, architectures: int) -> dict[str, s
     Args:
         settings: with nothing left open.
     """
-    count = truth_count(settings.truth or "all")
+    count = 0 if settings.truth_file else truth_count(settings.truth or "all")
     shorter = {}
     if (architectures if count is None else count) > FEWER_TRUTHS:
         shorter[f"truth=sample:{FEWER_TRUTHS}"] = f"rankings are compared on {FEWER_TRUTHS} architectures only"

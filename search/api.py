@@ -38,7 +38,8 @@ def rank_architectures(
         dataset: a dataset, or what `proxyset.load` takes as a name or path.
         proxies: what ranks: methods (a name, `package.module:Class`, or a method with its settings), proxy sets (an
             object, or a .safetensors file), `early-stop` (the whole set for as many updates), `whole` (the whole set
-            under another seed: the noise ceiling). A mapping gives them names of your choice.
+            under another seed: the noise ceiling), other sources (a name in `SOURCES`, `package.module:Class`, or a
+            class). A mapping gives them names of your choice.
         space: what is ranked: `SpaceChoice(where=..., sample=...)` of the paper's 720 ConvNets (None: 60 of them, 60 of
             width 32 for the digits), or a list of `Arch`, names of networks, or (name, builder), the builder called
             with channels, size and classes.
@@ -86,7 +87,7 @@ def _config(search: Search, proxies: Proxies, space: Space) -> dict[str, Any]:
     """What the folder keeps of the settings, under the names that the command has for them."""
     spec, source = search.dataset.spec, search.dataset.source
     given = list(proxies.values() if isinstance(proxies, Mapping) else proxies)
-    names = [str(one) if isinstance(one, str | Path) else type(one).__name__ for one in given]
+    names = [str(one) if isinstance(one, str | Path) else getattr(one, "__name__", type(one).__name__) for one in given]
     data = {"dataset": source.get("source", spec.name), "size": spec.size, "channels": spec.channels, "flip": spec.flip}
     settings = search.settings.model_dump(mode="json")
     choice = space.model_dump(mode="json") if isinstance(space, SpaceChoice) else {}

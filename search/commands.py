@@ -15,7 +15,7 @@ from search.settings import Comparison, Condensing, Execution, RankingSettings, 
 
 RUNS = Path("runs")
 NOT_STORED = ("resume", "trust", "out", "config", "force", "json")
-PLACES = ("dataset", "data_root", "address", "device", "truth")  # settings in which a colon names no code
+PLACES = ("dataset", "data_root", "address", "device", "truth", "truth_file")  # settings in which a colon names no code
 
 
 class Proxies(Settings):

@@ -7,23 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from proxyset.cli.advice import advice
-from proxyset.compute.parallel import check_resources, ray_running, run_jobs
-from proxyset.compute.ray_environment import prepare_ray
+from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.data.augment import operations
+from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.progress import Progress, ProgressLine, duration, shown
+from proxyset.seeds import make_generator, sample
 from search.advice import cheaper_trials
 from search.folder import SOURCES, RunFolder
-from search.jobs import estimate, stages
+from search.halving import budget, run_together
+from search.jobs import estimate, stages, together_jobs
 from search.placement import Placement
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
+from search.sources.table import Columns, read_columns
 from search.sources.trained import TEST, TRAIN
 from search.space import Candidate, Space, choose
-from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
+from search.trial import Job, Row, TrialContext, check_memory, pack
+from search.workers import run_trials
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Search:
     Attributes:
         settings: with nothing left open.
         notices: what to say before the work.
+        columns: of the table that is the truth, where there is one.
     """
 
     dataset: Dataset
@@ -55,6 +60,7 @@ class Search:
     placement: Placement
     display: Display
     notices: tuple[str, ...] = ()
+    columns: Columns | None = None
 
     def build_in(self, folder: Path) -> "Search":
         """The same search, with the proxy sets that are missing built in `folder`."""
@@ -86,18 +92,31 @@ def prepare(
     space = fill(space, source) if isinstance(space, SpaceChoice) else space
     notices: list[str] = []
     candidates = choose(space, dataset.spec, settings.seed, notices.append)
-    _check_counts(settings, len(candidates))
+    columns = _columns(settings, [candidate.name for candidate in candidates], dataset.spec.size, notices.append)
+    known = columns[settings.truth_column] if columns and settings.truth_column else candidates
+    _check_counts(settings, len(candidates), len(known))
     plan = plan_sources(proxies, dataset, settings, placement.session)
     check_memory(candidates, dataset.spec, settings, placement.session)
-    return Search(dataset, candidates, plan, settings, placement, display, tuple(notices))
+    return Search(dataset, candidates, plan, settings, placement, display, tuple(notices), columns)
 
 
-def _check_counts(settings: RankingSettings, architectures: int) -> None:
-    """Refuse more architectures for the whole set than there are."""
-    asked = {"truth": truth_count(settings.truth or "all"), "promote": settings.promote}
-    for name, count in asked.items():
-        if count is not None and count > architectures:
-            raise InputError(f"`{name}={getattr(settings, name)}` asks for more than the {architectures} architectures")
+def _check_counts(settings: RankingSettings, architectures: int, known: int) -> None:
+    """Refuse more architectures for the truth than there are."""
+    asked = {"truth": (truth_count(settings.truth or "all"), known), "promote": (settings.promote, architectures)}
+    for name, (count, there) in asked.items():
+        if count is not None and count > there:
+            raise InputError(f"`{name}={getattr(settings, name)}` asks for more than the {there} architectures")
+
+
+def _columns(settings: RankingSettings, names: Sequence[str], size: int, say: Callable[[str], None]) -> Columns | None:
+    """What the table of the truth has of the architectures; None without a table."""
+    if settings.truth_file is None or settings.truth_column is None:
+        return None
+    columns = read_columns(settings.truth_file, [settings.truth_column, *settings.rank_columns], names, size)
+    missing = len(names) - len(columns[settings.truth_column])
+    if missing:
+        say(f"{missing} of {len(names)} architectures have no {settings.truth_column} in {settings.truth_file}")
+    return columns
 
 
 def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: bool = False) -> None:
@@ -139,6 +158,7 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     context = _context(search, folder)
     for jobs in stages(context):
         _run(jobs(mean_scores(folder.rows(), list(context.candidates))), context, search, folder)
+    _run_together(context, search, folder)
 
 
 @contextlib.contextmanager
@@ -162,12 +182,20 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
             proxies.append(obtain(plan, session, line))
         if missing:
             display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
-    sources = make_sources(search.plan, proxies, dataset, search.settings)
+    sources = make_sources(search.plan, proxies, dataset, search.settings, search.columns)
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
-    sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
+    sets |= {TRAIN: pack(dataset.train), TEST: pack(scored_on(dataset, search.settings))}
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
+
+
+def scored_on(dataset: Dataset, settings: RankingSettings) -> ImageSet:
+    """The test images that trials are scored on: all, or so many, drawn once from the run's seed."""
+    test, count = dataset.test, settings.score_images
+    if count is None or count >= len(test):
+        return test
+    return test[sample(len(test), count, make_generator(settings.seed, "scored"))]
 
 
 def _warn_of_threads(search: Search, rows: Sequence[Row]) -> None:
@@ -195,16 +223,16 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
             say(shorter)
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
     with _closing(keeper.line):
-        if placement.here:
-            bench = Workbench(context, placement.session)
-            run_jobs(
-                lambda: bench.run, left, placement.pool, lambda number, row: keeper(row, int(number + 1 < len(left)))
-            )
-        else:
-            prepare_ray(local=placement.pool.address is None)
-            from search.tune import run_trials
+        run_trials(left, context, placement, keeper)
 
-            run_trials(left, context, placement, keeper)
+
+def _run_together(context: TrialContext, search: Search, folder: RunFolder) -> None:
+    """Halve the architectures on the whole set, if that was asked for and is not done."""
+    left = folder.unfinished(together_jobs(context))
+    if left:
+        whose, seconds = budget(folder.rows(), context, search.placement)
+        search.display.say(f"{left[0].source}: {len(left)} architectures for {duration(seconds)}, as {whose} took")
+        run_together(left, context, search.placement, seconds, lambda row, running: folder.append(row))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from proxyset.files import write_atomic
 from proxyset.nets.arch import SPACE_720
 from search.rank import share, top
 from search.scores import MeanScores
+from search.sources.base import unit_of
 from search.sources.trained import TRUTH
 from search.space import CHOICES
 
@@ -64,12 +65,15 @@ def _panel(axes: Axes, name: str, scores: "pd.Series[float]", truth: "pd.Series[
     both = scores.index.intersection(truth.index, sort=False)
     x, y = scores[both].to_numpy(), 100 * truth[both].to_numpy()
     best = top(x, share(len(x), 5))
-    x = rankdata(x) if facts["free"] else 100 * x  # values of free rankings span orders of magnitude
+    in_accuracy = unit_of(facts) == "accuracy"
+    x = 100 * x if in_accuracy else rankdata(x)  # values of other rankings span orders of magnitude
     axes.scatter(x, y, s=12, color=PLAIN, linewidths=0)
     axes.scatter(x[best], y[best], s=22, color=MARKED, linewidths=0)
     rho = facts.get("spearman", np.nan)
     axes.set_title(f"{name}, Spearman {rho:.2f}" if np.isfinite(rho) else name, fontsize=10, parse_math=False)
-    axes.set_xlabel(LABELS.get(name, f"accuracy by {name} (%)"), fontsize=8, parse_math=False)
+    axes.set_xlabel(
+        LABELS.get(name, f"accuracy by {name} (%)" if in_accuracy else f"rank by {name}"), fontsize=8, parse_math=False
+    )
     axes.tick_params(labelsize=8)
 
 

@@ -27,8 +27,8 @@ def stages(context: TrialContext) -> Iterator[Stage]:
 
 
 def first_jobs(context: TrialContext) -> list[Job]:
-    """Architecture by architecture every source's trials and the truth's, so that an interrupted run is a whole run of
-    fewer architectures; the noise ceiling's come last, being the least needed.
+    """First what costs no training. Then architecture by architecture every source's trials and the truth's, so that an
+    interrupted run is a whole run of fewer architectures. The noise ceiling's come last, being the least needed.
     """
     checked = _with_truth(context)
     jobs = [
@@ -36,14 +36,25 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for repeat in range(context.settings.repeats)
         for name in context.candidates
         for source in context.sources.values()
-        if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0)
+        if not source.together
+        and (source.name != TRUTH or name in checked)
+        and (source.repeats or repeat == 0)
+        and source.covers(name)
     ]
-    return sorted(jobs, key=lambda job: job.source == AGAIN)
+    return sorted(jobs, key=lambda job: (job.source == AGAIN, not context.sources[job.source].free))
+
+
+def together_jobs(context: TrialContext) -> list[Job]:
+    """What the sources score that look at all architectures together."""
+    return [
+        Job(source.name, name) for source in context.sources.values() if source.together for name in context.candidates
+    ]
 
 
 def _with_truth(context: TrialContext) -> set[str]:
-    """The architectures that are trained on the whole set."""
-    candidates, settings = list(context.candidates.values()), context.settings
+    """The architectures that get a truth: those that are trained on the whole set, or looked up."""
+    settings, truth = context.settings, context.sources[TRUTH]
+    candidates = [candidate for candidate in context.candidates.values() if truth.covers(candidate.name)]
     count = truth_count(settings.truth or "all")
     if count is not None:
         generator = make_generator(settings.seed, "truth")
@@ -59,7 +70,9 @@ def promoted_jobs(context: TrialContext, scores: MeanScores) -> list[Job]:
         if source != TRUTH and source in scores:
             ranked = scores[source].sort_values(ascending=False, kind="stable")
             best |= dict.fromkeys(ranked.index[: settings.promote])
-    return [Job(TRUTH, name, repeat) for repeat in range(settings.repeats) for name in best]
+    truth = context.sources[TRUTH]
+    repeats = settings.repeats if truth.repeats else 1
+    return [Job(TRUTH, name, repeat) for repeat in range(repeats) for name in best if truth.covers(name)]
 
 
 def estimate(jobs: Sequence[Job], context: TrialContext, placement: Placement) -> float:

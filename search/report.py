@@ -63,6 +63,7 @@ def summarise_run(record: Record, scores: MeanScores) -> dict[str, Any]:
             "images": source["images"],
             "training_images": source["images"] * source.get("tiles", 1),
             "free": name in free,
+            **({"unit": source["unit"]} if "unit" in source else {}),
             "build_seconds": source["seconds"],
             "trial_seconds": float(trials["seconds"].sum()),
             "trials": len(trials),

@@ -1,10 +1,11 @@
 """What a search can be told, in groups. The fields are the documentation, the flags and the YAML keys."""
 
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.settings import Compute, SeedNumber, Settings
+from proxyset.settings import Compute, Distinct, SeedNumber, Settings
 from proxyset.train.recipe import Recipe, Training
 
 PAPER: dict[str, Any] = {
@@ -35,8 +36,8 @@ class SpaceChoice(Settings):
 
     space: str | None = Field(
         None,
-        description="your own, as package.module:function that yields (name, builder): that code is run "
-        "(default: the paper's 720)",
+        description="nasbench201, or your own, as package.module:function that yields (name, builder): that code is "
+        "run (default: the paper's 720)",
     )
     where: str | None = Field(
         None,
@@ -64,11 +65,20 @@ class SpaceChoice(Settings):
 class Comparison(Settings):
     """What the rankings are held against."""
 
-    free: bool = Field(True, description="also rank by what costs no training: parameter count, Jacobian covariance")
+    free: bool = Field(True, description="also rank by what costs no training: params, macs, jacobian, naswot, synflow")
     truth: str | None = Field(
         None, description="train on the whole set: all, sample:N or none (default: all; none where some are promoted)"
     )
     promote: int = Field(0, ge=0, description="train this many of each proxy's best on the whole set")
+    truth_file: Path | None = Field(
+        None,
+        description="a CSV file of published accuracies that are the truth in place of training: a header, and the "
+        "architecture's name in the first column",
+    )
+    truth_column: str | None = Field(None, description="the column of `truth_file` that is the truth")
+    rank_columns: Annotated[tuple[str, ...], Distinct] = Field(
+        (), description="columns of `truth_file` by which to rank as well, such as one of shorter training"
+    )
 
     @field_validator("truth")
     @classmethod
@@ -84,6 +94,20 @@ class Comparison(Settings):
             raise ValueError("trains only some on the whole set, but `truth=all` trains all of them: leave out one")
         return value
 
+    @field_validator("truth_column")
+    @classmethod
+    def _with_its_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "truth_file" in info.data and (value is None) != (info.data["truth_file"] is None):
+            raise ValueError("goes with `truth_file`: give both, or neither")
+        return value
+
+    @field_validator("rank_columns")
+    @classmethod
+    def _of_the_file(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("truth_file") is None:
+            raise ValueError("are columns of `truth_file`, which is not given")
+        return value
+
 
 class TrialTraining(Training):
     """How an architecture is trained; what is not given is the paper's."""
@@ -97,6 +121,10 @@ class TrialTraining(Training):
     whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (default: 100; digits: 25)")
     batch_size: int | None = Field(  # type: ignore[assignment]  # open until the dataset is known
         None, ge=1, description="minibatch size, at most a proxy set's for early-stop (default: 256; digits: 64)"
+    )
+
+    score_images: int | None = Field(
+        None, ge=1, description="score on so many of the test images, drawn once (default: all)"
     )
 
     def on_proxy(self) -> Recipe:

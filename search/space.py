@@ -12,11 +12,13 @@ from proxyset.data.spec import DatasetSpec
 from proxyset.errors import InputError, one_line
 from proxyset.names import clean_name
 from proxyset.nets.arch import Arch, all_archs
-from proxyset.nets.build import NETS, build_foreign, build_net, outline
+from proxyset.nets.build import NETS, build_foreign, build_net, check_net, outline
+from proxyset.nets.cells import Cell, is_cell
 from proxyset.registry import describe, import_object
 from proxyset.seeds import make_generator
 from proxyset.settings import short
 from search.settings import SAMPLE, SpaceChoice
+from search.spaces import SPACES
 from search.where import parse_where
 
 Builder = Callable[[int, int, int], nn.Module]
@@ -61,7 +63,7 @@ class Candidate:
         """Why it cannot take such images, or None."""
         try:
             if self.builder is None:
-                self.outline(spec)
+                check_net(self.arch or self.name, **spec.shape)
                 return None
             net = self.build(spec, torch.Generator())
             with torch.no_grad():
@@ -119,14 +121,14 @@ def space_720(where: str = "") -> list[Candidate]:
 
 
 def load_space(reference: str) -> list[Candidate]:
-    """A user's own space: `package.module:function`, a callable that yields (name, builder).
+    """A space by name, or a user's own: `package.module:function`, a callable that yields (name, builder).
 
     Modules in the working folder are found, as with `python -m`.
 
     Raises:
         InputError: it cannot be imported, or does not yield that.
     """
-    function = import_object(reference, "space")
+    function = SPACES[reference] if reference in SPACES else import_object(reference, "space")
     try:
         entries = list(islice(function(), MOST + 1))
     except Exception as error:  # whatever a user's function raises
@@ -156,6 +158,8 @@ def make_candidates(entries: Iterable[object], source: str, size: int = 32) -> l
 def _candidate(entry: object, source: str, size: int) -> Candidate:
     if isinstance(entry, str):
         try:
+            if is_cell(entry):
+                return Candidate(str(Cell.parse(entry)))
             return Candidate(entry, None if NETS.knows(entry) else Arch.parse(entry, size=size))
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
@@ -179,7 +183,7 @@ def stratified(candidates: Sequence[Candidate], count: int, generator: torch.Gen
     """`count` candidates in which every value of each of the five choices is about equally frequent.
 
     Greedy: the next one is that whose values were taken least so far, ties in random order. So the first k of a larger
-    sample are the sample of k. A user's candidates, which have no such choices, are drawn uniformly.
+    sample are the sample of k. Other candidates, which have no such choices, are drawn uniformly.
 
     Raises:
         InputError: there are not as many.
@@ -188,6 +192,8 @@ def stratified(candidates: Sequence[Candidate], count: int, generator: torch.Gen
         raise InputError(f"cannot sample {count} of {len(candidates)} architectures")
     order = torch.randperm(len(candidates), generator=generator).tolist()
     left = [candidates[position] for position in order]
+    if not any(candidate.arch for candidate in left):
+        return left[:count]
     values = {choice: {getattr(c.arch, choice) for c in left if c.arch} for choice in CHOICES}
     taken: Counter[tuple[str, int | str]] = Counter()
     picked: list[Candidate] = []

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from proxyset.names import clean_name
 from proxyset.nets.classifier import has_batch_norm
 from proxyset.registry import describe
 from proxyset.seeds import make_generator
-from proxyset.train.evaluate import accuracy
+from proxyset.train.evaluate import accuracy, mean_loss
 from proxyset.train.fit import Hooks, fit
 from search.settings import RankingSettings
 from search.sources.base import Source, Trained
@@ -66,6 +66,8 @@ class TrialContext:
         return sum(array.nbytes for arrays in self.sets.values() for array in arrays if array is not None)
 
 
+OnEpoch = Callable[[nn.Module, int], None]
+
 Row = dict[str, Any]
 """A finished trial: source, name, repeat, seed, the five choices (None for a user's), parameters, score (what the
 source ranks by), accuracy (0..1, of the test split; None where nothing is trained), seconds, threads, error (None
@@ -90,6 +92,7 @@ class Workbench:
         self.session = session or Session()
         self.device = self.session.device
         self._sets: dict[str, ImageSet] = {}
+        self._parameters: dict[str, int | None] = {}
 
     def images(self, name: str) -> ImageSet:
         """One of the sets, on the device."""
@@ -106,7 +109,7 @@ class Workbench:
         Every random choice comes from the run's seed and the job, so a trial gives the same bits wherever it runs.
         """
         context, started = self.context, time.monotonic()
-        generator = make_generator(context.settings.seed, "trial", job.source, job.candidate, job.repeat)
+        generator = job_generator(context, job)
         score, error = None, None
         try:
             score = context.sources[job.source].score(self, context.candidates[job.candidate], generator)
@@ -116,10 +119,30 @@ class Workbench:
             error = clean_name(describe(problem), longest=LONGEST_ERROR)
         if error is not None and self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return row_of(job, context, score, error, time.monotonic() - started)
+        row = row_of(job, context, score, error, time.monotonic() - started)
+        return row | {"parameters": self.count(job.candidate)}
 
-    def train(self, candidate: Candidate, source: Trained, generator: torch.Generator) -> nn.Module:
+    def count(self, name: str) -> int | None:
+        """Parameters of an architecture, counted once; None where it cannot be built."""
+        if name not in self._parameters:
+            with contextlib.suppress(Exception):  # a user's builder that failed in the trial may fail here as well
+                self._parameters[name] = self.context.candidates[name].parameters(self.context.spec)
+        return self._parameters.get(name)
+
+    def train_job(self, job: Job, on_epoch: OnEpoch) -> nn.Module:
+        """The network of a trial whose source trains, with the random choices of that trial."""
+        source = self.context.sources[job.source]
+        assert isinstance(source, Trained)
+        generator = job_generator(self.context, job)
+        return self.train(self.context.candidates[job.candidate], source, generator, on_epoch)
+
+    def train(
+        self, candidate: Candidate, source: Trained, generator: torch.Generator, on_epoch: OnEpoch | None = None
+    ) -> nn.Module:
         """A network of this architecture, trained as the source says.
+
+        Args:
+            on_epoch: called after each epoch with the network and the number of epochs done.
 
         Raises:
             Diverged: its outputs or weights are not finite.
@@ -128,7 +151,8 @@ class Workbench:
         net, recipe = candidate.build(spec, generator, self.device), source.recipe(settings)
         engine = self._engine(net, source.images_trained(settings), recipe.batch_size)
         gradients = self._gradients(candidate, net, engine)
-        hooks = Hooks(order=source.order(), on_batch=_check_logits)
+        after = None if on_epoch is None else (lambda done: on_epoch(net, done))
+        hooks = Hooks(order=source.order(), on_batch=_check_logits, on_epoch=after)
         fit(net, self.images(source.data), spec, recipe, generator=generator, gradients=gradients, hooks=hooks)
         if not all(parameter.isfinite().all() for parameter in net.parameters()):
             raise Diverged("the weights are not finite: lower `lr`")
@@ -137,6 +161,10 @@ class Workbench:
     def accuracy(self, net: nn.Module) -> float:
         """Share of the test images that the network classifies correctly (0..1)."""
         return accuracy(net, self.images(TEST), self.context.spec)
+
+    def loss(self, net: nn.Module) -> float:
+        """Mean cross-entropy of the network's answers on the test images."""
+        return mean_loss(net, self.images(TEST), self.context.spec)
 
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
@@ -167,6 +195,11 @@ class Workbench:
         return self.session.gradients_of(engine, net, spec.channels, spec.size)
 
 
+def job_generator(context: TrialContext, job: Job) -> torch.Generator:
+    """What every random choice of a trial comes from, wherever it runs."""
+    return make_generator(context.settings.seed, "trial", job.source, job.candidate, job.repeat)
+
+
 def check_memory(
     candidates: Sequence[Candidate], spec: DatasetSpec, settings: RankingSettings, session: Session
 ) -> None:
@@ -179,21 +212,17 @@ def check_memory(
 
 
 def row_of(job: Job, context: TrialContext, score: float | None, error: str | None, seconds: float) -> Row:
-    """What is kept of a trial."""
+    """What is kept of a trial; its parameters are left open."""
     candidate, source = context.candidates[job.candidate], context.sources[job.source]
-    try:
-        parameters = candidate.parameters(context.spec)
-    except Exception:  # a user's builder that failed in the trial may fail here as well
-        parameters = None
     return {
         "source": job.source,
         "name": job.candidate,
         "repeat": job.repeat,
         "seed": context.settings.seed,
         **{choice: getattr(candidate.arch, choice, None) for choice in CHOICES},
-        "parameters": parameters,
+        "parameters": None,
         "score": score,
-        "accuracy": None if source.free else score,
+        "accuracy": score if source.unit == "accuracy" else None,
         "seconds": seconds,
         "threads": torch.get_num_threads(),
         "error": error,

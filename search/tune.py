@@ -1,122 +1,197 @@
-"""Trials in parallel with Ray Tune, on this machine or on a cluster. The only file of `search` that imports ray.
+"""Asynchronous successive halving with Ray Tune, on this machine or on a cluster.
 
 Ray reads its environment as it is imported: call `prepare_ray` before importing this file.
 """
 
+import queue
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler
+from torch import nn
 
-from proxyset.compute.parallel import check_resources, ray_running
+from proxyset.compute.parallel import Pool, check_resources, ray_running
 from proxyset.compute.session import Session
 from proxyset.errors import RunError
 from proxyset.registry import describe
 from proxyset.settings import Compute
-from search.placement import Placement
-from search.trial import Job, Row, TrialContext, Workbench, row_of
+from search.sources.asha import Asha
+from search.trial import Job, TrialContext, Workbench
 
-OnRow = Callable[[Row, int], None]
+REDUCTION = 4  # one of so many goes on from each rung
 
 
-class TrialActor(tune.Trainable):
-    """A worker process that runs one trial after another: Tune resets it instead of starting a new one, so torch is
-    imported and the images are mapped once per worker.
+@dataclass(frozen=True)
+class Reached:
+    """How far an architecture got.
+
+    Attributes:
+        epochs: after which it was last scored (0: never).
+        accuracy: then.
+        seconds: that its training took.
     """
 
-    def setup(self, config: dict[str, Any], context: TrialContext, jobs: Sequence[Job], compute: Compute) -> None:
+    epochs: int = 0
+    accuracy: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        return self.epochs + self.accuracy
+
+
+class GivenUp(Exception):
+    """Nobody waits for the next epoch."""
+
+
+class EpochByEpoch:
+    """A training that waits after every epoch until it is told to go on: in a thread of its own, with the same bits.
+
+    Args:
+        train: trains to the end, and calls what it is given after each epoch, with the network and the epochs done.
+    """
+
+    def __init__(self, train: Callable[[Callable[[nn.Module, int], None]], object]) -> None:
+        self._go: queue.Queue[bool] = queue.Queue()
+        self._ended: queue.Queue[tuple[nn.Module, int] | Exception] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, args=(train,), daemon=True)
+
+    def advance(self) -> tuple[nn.Module, int]:
+        """Train for one more epoch; the network, and the epochs done.
+
+        Raises:
+            Exception: whatever the training raises.
+        """
+        if self._thread.is_alive():
+            self._go.put(True)
+        else:
+            self._thread.start()
+        ended = self._ended.get()
+        if isinstance(ended, Exception):
+            raise ended
+        return ended
+
+    def close(self) -> None:
+        """Give the training up, and let go of its network."""
+        self._go.put(False)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self, train: Callable[[Callable[[nn.Module, int], None]], object]) -> None:
+        try:
+            train(self._wait)
+        except GivenUp:
+            return
+        except Exception as error:
+            self._ended.put(error)
+
+    def _wait(self, net: nn.Module, done: int) -> None:
+        self._ended.put((net, done))
+        if not self._go.get():
+            raise GivenUp
+
+
+class HalvingActor(tune.Trainable):
+    """A worker process: a step is an epoch of the architecture that it has been given."""
+
+    def setup(self, config: dict[str, Any], context: TrialContext, source: str, compute: Compute) -> None:
         torch.set_num_threads(int(self.trial_resources.head_cpus))
-        self.bench = Workbench(context, Session(compute))
-        self.jobs = jobs
+        self.bench, self.source = Workbench(context, Session(compute)), source
+        self.last = context.settings.on_whole().epochs
+        self.course: EpochByEpoch | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.job = self.jobs[new_config["job"]]
+        self.cleanup()
+        self.course = EpochByEpoch(partial(self.bench.train_job, Job(self.source, new_config["name"])))
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"row": self.bench.run(self.job), "done": True}
+        """One epoch; scored where the scheduler decides, and at the end."""
+        assert self.course is not None
+        net, epochs = self.course.advance()
+        result: dict[str, Any] = {"epochs": epochs, "done": epochs >= self.last}
+        if epochs in rungs(self.last) or result["done"]:
+            result["accuracy"] = self.bench.accuracy(net)
+        return result
+
+    def cleanup(self) -> None:
+        if self.course is not None:
+            self.course.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: a trial whose worker dies starts anew, from the same seed."""
+        """Nothing: what is stopped does not go on."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load."""
 
 
-class RowCallback(tune.Callback):
-    """Hands every finished trial to the driver, and those whose workers kept dying as rows with that error."""
+class Notes(tune.Callback):
+    """Keeps how far each architecture got."""
 
-    def __init__(self, jobs: Sequence[Job], context: TrialContext, on_row: OnRow) -> None:
-        self.jobs, self.context, self.on_row = jobs, context, on_row
-        self.handed_on = 0
-        self.failure: Exception | None = None  # of `on_row`, such as a full disk: Tune has no part in it
+    def __init__(self) -> None:
+        self.reached: dict[str, Reached] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune stores callbacks so that it could restore them, but here the run's folder is what goes on."""
+        """Nothing: Tune stores callbacks so that it could restore them, but a halving that was cut short starts anew."""
         return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._hand_on(result["row"], trials, trial)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        job = self.jobs[trial.config["job"]]
-        error = f"the worker died {trial.num_failures} times (out of memory, killed, or its machine went away)"
-        self._hand_on(row_of(job, self.context, None, error, 0.0), trials, trial)
-
-    def _hand_on(self, row: Row, trials: list[Any], trial: Any) -> None:
-        if self.failure is None:
-            try:
-                self.on_row(row, _running(trials, trial))
-                self.handed_on += 1
-            except Exception as error:
-                self.failure = error
-                raise
+        if "accuracy" in result:
+            seconds = float(result.get("time_total_s", 0.0))
+            self.reached[trial.config["name"]] = Reached(result["epochs"], result["accuracy"], seconds)
 
 
-def _running(trials: list[Any], but: Any) -> int:
-    return sum(trial.status == "RUNNING" for trial in trials if trial is not but)
+def rungs(last: int) -> list[int]:
+    """The epochs after which the scheduler decides: 1, 4, 16, … below the last."""
+    found = [1]
+    while found[-1] * REDUCTION < last:
+        found.append(found[-1] * REDUCTION)
+    return found
 
 
-def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement, on_row: OnRow) -> None:
-    """Run the jobs, and call `on_row` in this process with each finished row and the number of trials still running.
+def halve(
+    names: Sequence[str], context: TrialContext, pool: Pool, compute: Compute, budget: float
+) -> dict[str, Reached]:
+    """Halve the architectures for `budget` seconds on the whole set.
 
-    The images go to Ray's object store once; workers read them there without copies. Ray is started if it is not
-    running in this process, and stopped again.
+    Returns:
+        How far each got that was scored at all.
 
     Raises:
-        InputError: no such cluster, or no machine in it that has what a trial needs.
-        RunError: Ray died on this machine, or gave up. What `on_row` raises ends the trials.
+        InputError: no machine has what a trial needs.
+        RunError: Ray died on this machine, or gave up.
     """
-    pool = placement.pool
-    pool = replace(pool, object_store=pool.object_store + 2 * context.nbytes)
+    source = next(name for name, source in context.sources.items() if isinstance(source, Asha))
+    notes = Notes()
     with ray_running(pool) as scratch:
         check_resources(pool)
-        callback = RowCallback(jobs, context, on_row)
-        shared = tune.with_parameters(TrialActor, context=context, jobs=list(jobs), compute=placement.compute)
-        resources = {"cpu": float(pool.cpus), "gpu": pool.gpus}
+        shared = tune.with_parameters(HalvingActor, context=context, source=source, compute=compute)
+        last = context.settings.on_whole().epochs
+        scheduler = AsyncHyperBandScheduler("epochs", "accuracy", "max", max(2, last), 1, REDUCTION)
         tuner = tune.Tuner(
-            tune.with_resources(shared, resources),
-            param_space={"job": tune.grid_search(list(range(len(jobs))))},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=placement.max_concurrent),
+            tune.with_resources(shared, {"cpu": float(pool.cpus), "gpu": pool.gpus}),
+            param_space={"name": tune.grid_search(list(names))},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, scheduler=scheduler, time_budget_s=budget, max_concurrent_trials=pool.workers
+            ),
             run_config=tune.RunConfig(
-                name="trials",
+                name="halving",
                 storage_path=str(scratch / "tune"),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=pool.retries),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[callback],
+                callbacks=[notes],
             ),
         )
         try:
             tuner.fit()
         except tune.TuneError as error:
-            raise callback.failure or RunError(f"Ray Tune stopped: {describe(error.__cause__ or error)}") from None
-        if callback.failure is not None:
-            raise callback.failure
-        if callback.handed_on < len(jobs):  # Tune takes some signals, the guard's among them, for a wish to stop
-            raise RunError(f"Ray Tune stopped after {callback.handed_on} of {len(jobs)} trials")
+            raise RunError(f"Ray Tune stopped: {describe(error.__cause__ or error)}") from None
+    return notes.reached

@@ -1,6 +1,6 @@
-"""An ordered map over jobs: in this process, or in reused workers of Ray on this machine or on a cluster.
+"""A map over jobs: in this process, or in reused workers of Ray on this machine or on a cluster.
 
-The only file of `proxyset` that imports ray, and only inside functions.
+With `dispatch.py` the only file of `proxyset` that imports ray, and only inside functions.
 """
 
 import contextlib
@@ -8,24 +8,20 @@ import logging
 import os
 import signal
 import sys
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from proxyset.compute.dispatch import Dispatcher, MakeWorker, Work
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.compute.ray_local import guarded, scratch_folder
 from proxyset.errors import InputError, RunError
-from proxyset.registry import describe
 
 J = TypeVar("J")
 R = TypeVar("R")
-Worker = Callable[[J], R]
-MakeWorker = Callable[[], Callable[[J], R]]
-"""Makes what does the jobs, once in every process that works; must be picklable."""
 
 OBJECT_STORE = 128 * 2**20  # bytes, besides large data that workers share
 
@@ -66,131 +62,43 @@ def run_jobs(
     on_result: Callable[[int, R], None] | None = None,
     on_lost: Callable[[J, str], R] | None = None,
 ) -> list[R]:
-    """Do all jobs and return their results in the order of the jobs.
+    """Do all jobs and return their results in the order of the jobs; each is a call of its own.
 
     Args:
         make_worker: gives the function that does a job; called once in every process that works.
         on_result: called in this process with the number of a job and its result, as they come.
-        on_lost: gives the result of a job whose worker died too often, from what happened, so that the others go on.
+        on_lost: see `Work`.
+
+    Raises:
+        WorkersLost, InputError, RunError: see `stream_jobs`.
+    """
+    results: dict[int, R] = {}
+
+    def keep(number: int, result: R, running: int) -> None:
+        results[number] = result
+        if on_result is not None:
+            on_result(number, result)
+
+    stream_jobs(Work(make_worker, jobs, keep, on_lost), pool)
+    return [results[number] for number in range(len(jobs))]
+
+
+def stream_jobs(work: Work[J, R], pool: Pool) -> None:
+    """Do all jobs and hand each result on as it comes: as many as there are, none is kept.
 
     Raises:
         WorkersLost: Ray died on this machine.
         InputError, RunError: as the jobs raise them; RunError also where a job's worker died once more than
-            `pool.retries`, or a job raised anything else in a worker.
+            `pool.retries`, or a job raised anything else in a worker. What `work.on_result` raises ends the work.
     """
-    tell = on_result or (lambda number, result: None)
     if not pool.in_process:
-        return _Dispatcher(make_worker, jobs, pool, tell, on_lost).run()
-    results = []
-    worker = make_worker()
-    for number, job in enumerate(jobs):
-        results.append(worker(job))
-        tell(number, results[-1])
-    return results
-
-
-class _Actor(Generic[J, R]):
-    """What runs in a worker process. The worker is made with the first job, so that its errors are that job's."""
-
-    def __init__(self, make_worker: "MakeWorker[J, R]", threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.make_worker = make_worker
-        self.worker: Callable[[J], R] | None = None
-
-    def ready(self) -> None:
-        """Answers as soon as this process runs."""
-
-    def run(self, job: J) -> R:
-        if self.worker is None:
-            self.worker = self.make_worker()
-        return self.worker(job)
-
-
-@dataclass
-class _Dispatcher(Generic[J, R]):
-    """Hands jobs to Ray actors, and replaces those that die."""
-
-    make_worker: "MakeWorker[J, R]"
-    jobs: Sequence[J]
-    pool: Pool
-    tell: Callable[[int, R], None]
-    on_lost: Callable[[J, str], R] | None = None
-    deaths: "Counter[int | None]" = field(default_factory=Counter)
-    results: dict[int, R] = field(default_factory=dict)
-
-    def run(self) -> list[R]:
-        with ray_running(self.pool):
-            import ray
-
-            check_resources(self.pool)
-            shared = ray.put(self.make_worker)
-            waiting = deque(range(len(self.jobs)))
-            actors = [self._actor(shared) for _ in range(min(len(self.jobs), workers_that_fit(self.pool)))]
-            # A worker gets a job only once it runs: one that finds no room, after a machine went away, must hold none.
-            asked: dict[Any, tuple[int | None, Any]] = {actor.ready.remote(): (None, actor) for actor in actors}
-            del actors  # a worker that has nothing left to do ends
-            while len(self.results) < len(self.jobs):
-                (ready,), _ = ray.wait(list(asked), num_returns=1)
-                number, actor = asked.pop(ready)
-                if not self._take(ready, number):
-                    actor = self._actor(shared)
-                    asked[actor.ready.remote()] = None, actor
-                    if number is not None and number not in self.results:
-                        waiting.appendleft(number)
-                elif waiting:
-                    number = waiting.popleft()
-                    asked[actor.run.remote(self.jobs[number])] = number, actor
-        return [self.results[number] for number in range(len(self.jobs))]
-
-    def _take(self, ready: Any, number: int | None) -> bool:
-        """Keep the result of a job (None: a worker says that it runs); whether the worker is alive."""
-        import ray
-
-        try:
-            result = ray.get(ready)
-        except ray.exceptions.RayTaskError as error:
-            raise _as_ours(error.cause) from None
-        except ray.exceptions.RayError:  # the worker, or its machine, is gone
-            lost = self._count_death(number)
-            if lost is not None:
-                if number is None or self.on_lost is None:
-                    raise RunError(lost) from None
-                self._keep(number, self.on_lost(self.jobs[number], lost))
-            return False
-        if number is None:
-            self.deaths[None] = 0
-        else:
-            self._keep(number, result)
-        return True
-
-    def _keep(self, number: int, result: R) -> None:
-        self.results[number] = result
-        self.tell(number, result)
-
-    def _actor(self, shared: Any) -> Any:
-        import ray
-
-        options = {"num_cpus": self.pool.cpus, "num_gpus": self.pool.gpus}
-        return ray.remote(**options)(_Actor).remote(shared, self.pool.cpus)
-
-    def _count_death(self, number: int | None) -> str | None:
-        """What to say where the worker of a job, or one that had none yet (None), died once too often."""
-        self.deaths[number] += 1
-        if self.deaths[number] <= self.pool.retries:
-            return None
-        if number is None:
-            return f"workers cannot be started: {self.deaths[number]} died before they had a job"
-        return (
-            f"job {number + 1} of {len(self.jobs)}: its worker died {self.deaths[number]} times "
-            "(out of memory, killed, or its machine went away); with `workers=1` it runs in this process"
-        )
-
-
-def _as_ours(cause: Any) -> Exception:
-    """What a job raised in a worker, as an error that this process can show."""
-    if isinstance(cause, InputError | RunError):
-        return cause
-    return RunError(f"a job failed: {describe(cause)}; with `workers=1` it runs in this process and shows more")
+        with ray_running(pool):
+            check_resources(pool)
+            Dispatcher(work, pool.cpus, pool.gpus, pool.retries, lambda: workers_that_fit(pool)).run()
+        return
+    worker = work.make_worker()
+    for number, job in enumerate(work.jobs):
+        work.on_result(number, worker(job), int(number + 1 < len(work.jobs)))
 
 
 def workers_that_fit(pool: Pool) -> int:

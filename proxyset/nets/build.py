@@ -12,6 +12,7 @@ from proxyset.data.spec import Shape
 from proxyset.errors import InputError, nearest
 from proxyset.nets import families
 from proxyset.nets.arch import Arch
+from proxyset.nets.cells import Cell, cell_network, check_cell_size, is_cell
 from proxyset.nets.families import Builder
 from proxyset.registry import Registry, describe
 
@@ -47,7 +48,8 @@ def build_net(
     """A freshly initialised network in training mode.
 
     Args:
-        name: an `Arch`, its name, a name in `NETS`, or `package.module:function` with a builder of your own.
+        name: an `Arch`, its name, the architecture string of a NAS-Bench-201 cell, a name in `NETS`, or
+            `package.module:function` with a builder of your own.
         channels, size, classes: what goes in and how many logits come out.
         generator: draws the initial weights; the global generator is left alone.
         condensing: build the variant for gradient matching (ResNet: stride 1 and 2×2 average pooling in place of
@@ -110,18 +112,24 @@ def outline(name: str | Arch, *, channels: int, size: int, classes: int, condens
 
 def full_name(name: str, size: int) -> str:
     """The name of a network with every part spelled out, for images of `size` pixels."""
-    return name if NETS.knows(name) else str(Arch.parse(name, size=size))
+    return name if NETS.knows(name) or is_cell(name) else str(Arch.parse(name, size=size))
 
 
 def check_net(name: str | Arch, *, channels: int, size: int, classes: int) -> None:
     """Raise `InputError` if the network is unknown or cannot take such images."""
-    outline(name, channels=channels, size=size, classes=classes)
+    if isinstance(name, str) and is_cell(name):  # without an outline, of which 15,625 would take minutes
+        Cell.parse(name)
+        check_cell_size(size)
+    else:
+        outline(name, channels=channels, size=size, classes=classes)
 
 
 def _builder(name: str | Arch, shape: Shape, condensing: bool) -> Builder:
     if isinstance(name, Arch) or (name.lower().split("-")[0] == "convnet" and not NETS.knows(name)):
         arch = Arch.parse(name, size=shape["size"]) if isinstance(name, str) else name
         return functools.partial(families.convnet, arch)
+    if is_cell(name):
+        return functools.partial(cell_network, Cell.parse(name))
     if not NETS.knows(name):
         raise InputError(f"unknown network {name!r}: {nearest(name, [*NETS, 'convnet'])}")
     builder = NETS[name]

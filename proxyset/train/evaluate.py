@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from proxyset.compute.plan import Work
 from proxyset.compute.session import Session
@@ -106,13 +107,26 @@ def accuracy(net: nn.Module, data: ImageSet, spec: DatasetSpec, batch_size: int 
     return (predict(net, data, spec, batch_size).cpu() == data.labels.cpu()).float().mean().item()
 
 
-@torch.no_grad()
+def mean_loss(net: nn.Module, data: ImageSet, spec: DatasetSpec, batch_size: int = 256) -> float:
+    """Mean cross-entropy (nats) of what `net`, in evaluation mode, answers on `data`."""
+    return F.cross_entropy(_logits(net, data, spec, batch_size), data.labels.to(_device(net))).item()
+
+
 def predict(net: nn.Module, data: ImageSet, spec: DatasetSpec, batch_size: int = 256) -> Tensor:
     """The class that `net`, in evaluation mode, gives each image: N int64."""
-    device = next(net.parameters()).device
+    return _logits(net, data, spec, batch_size).argmax(1)
+
+
+@torch.no_grad()
+def _logits(net: nn.Module, data: ImageSet, spec: DatasetSpec, batch_size: int) -> Tensor:
+    """N×classes, of the network in evaluation mode."""
     was_training = net.training
     net.eval()
     parts = torch.arange(len(data)).split(batch_size)
-    classes = [net(batch(data, index, spec, device)[0]).argmax(1) for index in parts]
+    logits = [net(batch(data, index, spec, _device(net))[0]) for index in parts]
     net.train(was_training)
-    return torch.cat(classes)
+    return torch.cat(logits)
+
+
+def _device(net: nn.Module) -> torch.device:
+    return next(net.parameters()).device

@@ -1,8 +1,9 @@
 """What every source of a ranking is: it scores an architecture, and says what that costs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 
@@ -10,9 +11,27 @@ from proxyset.train.fit import Order
 from proxyset.train.recipe import Recipe
 from search.settings import RankingSettings
 
+Unit = Literal["accuracy", "score"]
+
 if TYPE_CHECKING:
     from search.space import Candidate
     from search.trial import Workbench
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a source may want to know of the search that it is made for.
+
+    Attributes:
+        settings: with nothing left open.
+        whole: training images of the whole set.
+        proxy: images that an epoch on the search's first proxy set takes; without one, those of `settings.ipc` images
+            per class.
+    """
+
+    settings: RankingSettings
+    whole: int
+    proxy: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,15 @@ class Source(ABC):
     """Whether it trains nothing, so that ranking with it costs next to nothing."""
     repeats: ClassVar[bool] = True
     """Whether another repeat can give another score."""
+    together: ClassVar[bool] = False
+    """Whether it scores all architectures in one go, after the others (`search.tune`), and not trial by trial."""
+    unit: ClassVar[Unit] = "accuracy"
+    """What it scores in: the share of images that are classified correctly (0..1), or a number of its own."""
+
+    @classmethod
+    def make(cls, name: str, scope: Scope) -> Self:
+        """The source for one search, under the name that the tables should have."""
+        return cls(name)
 
     @abstractmethod
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
@@ -42,15 +70,26 @@ class Source(ABC):
     def images_trained(self, settings: RankingSettings) -> int:
         """How many images one trial trains on in all, epochs counted: what it costs."""
 
+    def covers(self, name: str) -> bool:
+        """Whether it can score the architecture of that name."""
+        return True
+
     def facts(self) -> dict[str, Any]:
         """What a run keeps of it, by which it is recognised when the run goes on."""
-        return asdict(self) | {"kind": type(self).__name__, "free": self.free}
+        facts = asdict(self) | {"kind": type(self).__name__, "free": self.free}
+        return facts if self.unit == unit_of(facts) else facts | {"unit": self.unit}
+
+
+def unit_of(facts: Mapping[str, Any]) -> Unit:
+    """The unit of a source, from its facts: where they do not say it, what trains is scored by its accuracy."""
+    return facts.get("unit", "score" if facts.get("free") else "accuracy")
 
 
 class Free(Source):
     """A source that trains nothing."""
 
     free = True
+    unit: ClassVar[Unit] = "score"
 
     def images_trained(self, settings: RankingSettings) -> int:
         return 0

@@ -5,20 +5,26 @@ from collections.abc import Sequence
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.spec import Dataset
 from search.settings import RankingSettings
-from search.sources.base import Source
-from search.sources.free import JACOBIAN_IMAGES, JacobianCovariance, ParameterCount
+from search.sources.base import Scope, Source
 from search.sources.proxies import SourcePlan
-from search.sources.trained import AGAIN, TRUTH, EarlyStop, ProxySource, WholeSet
+from search.sources.registry import FREE, get_source
+from search.sources.table import Columns, ColumnSource
+from search.sources.trained import AGAIN, TRUTH, ProxySource, WholeSet
 
 
 def make_sources(
-    plan: SourcePlan, proxies: Sequence[ProxySet], dataset: Dataset, settings: RankingSettings
+    plan: SourcePlan,
+    proxies: Sequence[ProxySet],
+    dataset: Dataset,
+    settings: RankingSettings,
+    columns: Columns | None = None,
 ) -> dict[str, Source]:
     """The sources by name, in the order of the tables; the truth comes last.
 
     Args:
         proxies: the sets of `plan.proxies`.
         settings: with nothing left open.
+        columns: of `settings.truth_file`, where there is one.
     """
     whole = len(dataset.train)
     trained = [
@@ -32,13 +38,19 @@ def make_sources(
         )
         for planned, proxy in zip(plan.proxies, proxies, strict=True)
     ]
-    sources: list[Source] = [*trained]
-    if plan.early_stop:
-        size = trained[0].images_per_epoch() if trained else settings.ipc * dataset.spec.classes
-        sources.append(EarlyStop.like(size, whole, settings))
-    if settings.free:
-        sources += [ParameterCount("params"), JacobianCovariance("jacobian", min(whole, JACOBIAN_IMAGES))]
-    if plan.again:
-        sources.append(WholeSet(AGAIN, whole))
-    sources.append(WholeSet(TRUTH, whole))
+    size = trained[0].images_per_epoch() if trained else settings.ipc * dataset.spec.classes
+    scope = Scope(settings, whole, size)
+    named: list[Source] = [kind.make(name, scope) for name, kind in plan.named.items()]
+    free = [name for name in FREE if settings.free and name not in plan.named]
+    ranked = [ColumnSource.of(name, settings, columns or {}) for name in settings.rank_columns]
+    sources = [*trained, *named, *ranked, *(get_source(name).make(name, scope) for name in free)]
+    sources.sort(key=lambda source: source.name == AGAIN)
+    sources.append(_truth(whole, settings, columns))
     return {source.name: source for source in sources}
+
+
+def _truth(whole: int, settings: RankingSettings, columns: Columns | None) -> Source:
+    """What the rankings are held against: training on the whole set, or a published table."""
+    if columns is None or settings.truth_column is None:
+        return WholeSet(TRUTH, whole)
+    return ColumnSource.of(TRUTH, settings, columns, settings.truth_column)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec
@@ -18,19 +18,24 @@ from proxyset.methods.registry import METHODS, get_method
 from proxyset.names import clean_name
 from proxyset.nets.build import check_net
 from proxyset.progress import Progress, duration
+from proxyset.registry import import_object, is_reference
 from proxyset.settings import short
 from search.advice import cheaper_sets
 from search.settings import RankingSettings
-from search.sources.trained import AGAIN, EARLY, TEST, TRAIN, TRUTH
+from search.sources.base import Source
+from search.sources.registry import SOURCES, get_source, is_source
+from search.sources.trained import AGAIN, TEST, TRAIN
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
-RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, "params", "jacobian", "sha256")
+RESERVED = (AGAIN, TRAIN, TEST, "sha256")  # besides the names of sources
 
-ProxyLike = str | Path | Method | ProxySet
+SetLike = str | Path | Method | ProxySet
+ProxyLike = SetLike | type[Source]
 Proxies = Sequence[ProxyLike] | Mapping[str, ProxyLike]
-"""Methods (a name, `package.module:Class`, or a method with its settings), proxy sets (a file, or an object), and the
-words early-stop and whole; as a mapping, with the names that the tables should have."""
+"""Methods (a name, `package.module:Class`, or a method with its settings), proxy sets (a file, or an object), and other
+sources (a name such as early-stop, `package.module:Class`, or a class); as a mapping, with the names that the tables
+should have."""
 
 
 class MissingProxy(InputError):
@@ -63,13 +68,11 @@ class SourcePlan:
     """What the rankings will come from, before anything is built.
 
     Attributes:
-        early_stop: also train on the whole set for as many updates as on a proxy set.
-        again: also train on the whole set a second time, for the noise ceiling.
+        named: sources that need no proxy set, by the names that the tables should have.
     """
 
     proxies: tuple[PlannedProxy, ...]
-    early_stop: bool = False
-    again: bool = False
+    named: Mapping[str, type[Source]] = field(default_factory=dict)
 
 
 def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session) -> SourcePlan:
@@ -85,19 +88,46 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
         except InputError as error:
             raise InputError(f"`condense_net`: {error}") from None
     named = list(proxies.items()) if isinstance(proxies, Mapping) else [("", proxy) for proxy in proxies]
-    words = [proxy for _, proxy in named if proxy in (EARLY, TRUTH)]
-    planned = [_plan(name, proxy, dataset, settings, session) for name, proxy in named if proxy not in (EARLY, TRUTH)]
-    names = [*words, *(one.name for one in planned)]
+    planned: list[PlannedProxy] = []
+    words: list[tuple[str, type[Source]]] = []
+    for name, proxy in named:
+        known = _known_source(proxy)
+        if isinstance(known, tuple):
+            words.append((name or known[0], known[1]))
+            _check_name(words[-1][0], proxy)
+        else:
+            planned.append(_plan(name, known, dataset, settings, session))
+    names = [*(name for name, _ in words), *(one.name for one in planned)]
     if not names:
         raise InputError("`proxy` names at least one source of a ranking, such as dsa")
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise InputError(f"{repeated!r} is among the proxies twice")
     _check_build(planned, settings)
-    return SourcePlan(tuple(planned), EARLY in words, TRUTH in words)
+    return SourcePlan(tuple(planned), dict(words))
 
 
-def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
+def _known_source(proxy: ProxyLike) -> tuple[str, type[Source]] | SetLike:
+    """The name and the class of a source that needs no proxy set; anything else as it is."""
+    if isinstance(proxy, str) and proxy in SOURCES:
+        return proxy, get_source(proxy)
+    if isinstance(proxy, str) and is_reference(proxy):
+        kind = import_object(proxy, "method")
+        return (proxy.rpartition(":")[2], kind) if is_source(kind) else proxy
+    if isinstance(proxy, str | Path | Method | ProxySet):
+        return proxy
+    return proxy.__name__, proxy
+
+
+def _check_name(name: str, proxy: ProxyLike) -> None:
+    """Refuse what means something else: only the sources of that name may be called so."""
+    if name in RESERVED or (name in SOURCES and name != proxy):
+        raise InputError(f"a proxy cannot be called {name!r}, which has a meaning here: give it another name")
+    if not name.strip() or clean_name(name) != name:
+        raise InputError(f"a proxy's name is one line of at most 80 characters, got {short(name)}")
+
+
+def _plan(name: str, proxy: SetLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
     if isinstance(proxy, ProxySet):
         plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=_of(dataset, proxy, "given"))
     elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
@@ -111,14 +141,11 @@ def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettin
         method.check(wanted.problem)
         path = store_path(wanted, session, STORE)
         plan = PlannedProxy(name or method.name, path, wanted, _built(path, wanted, session))
-    if plan.name in RESERVED:
-        raise InputError(f"a proxy cannot be called {plan.name!r}, which has a meaning here: give it another name")
-    if not plan.name.strip() or clean_name(plan.name) != plan.name:
-        raise InputError(f"a proxy's name is one line of at most 80 characters, got {short(plan.name)}")
+    _check_name(plan.name, proxy)
     return plan
 
 
-def _of(dataset: Dataset, proxy: ProxySet, where: ProxyLike) -> ProxySet:
+def _of(dataset: Dataset, proxy: ProxySet, where: SetLike) -> ProxySet:
     """The set, which must be made from this dataset."""
     source = proxy.provenance.get("dataset", {})
     if source.get("sha256") != dataset.sha256:
@@ -142,7 +169,7 @@ def _built(path: Path, wanted: ProxySpec, session: Session) -> ProxySet | None:
 def _method(name: str, settings: RankingSettings) -> Method:
     """The method of that name, with the settings that a search has for methods."""
     if not METHODS.knows(name):
-        known = [*METHODS, EARLY, TRUTH]
+        known = [*METHODS, *SOURCES]
         raise InputError(
             f"unknown proxy {name!r}: {nearest(name, known)} (or a {SUFFIX} file, or package.module:Class)"
         )

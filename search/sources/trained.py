@@ -2,17 +2,23 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
+from proxyset.seeds import make_generator
 from proxyset.train.fit import Order
 from proxyset.train.recipe import Recipe
 from search.settings import RankingSettings
-from search.sources.base import Trained
+from search.sources.base import Scope, Trained, Unit
+
+if TYPE_CHECKING:
+    from search.space import Candidate
+    from search.trial import Workbench
 
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 TRAIN, TEST = "train", "test"  # the sets that every search has
+TENTH = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,11 @@ class EarlyStop(Trained):
     batches: int = 1
 
     @classmethod
-    def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings) -> "EarlyStop":
+    def make(cls, name: str, scope: Scope) -> Self:
+        return cls.like(scope.proxy, scope.whole, scope.settings)
+
+    @classmethod
+    def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings) -> Self:
         """The counterpart of a proxy set of so many images, tiles counted one by one."""
         recipe = settings.on_proxy()
         batch = min(recipe.batch_size, proxy_images)
@@ -93,9 +103,56 @@ class WholeSet(Trained):
     random choices, the noise ceiling: how well the truth ranks as it does itself.
     """
 
+    @classmethod
+    def make(cls, name: str, scope: Scope) -> Self:
+        """Named as a source it is the noise ceiling: the truth is there without being named."""
+        return cls(AGAIN if name == TRUTH else name, scope.whole)
+
     @property
     def data(self) -> str:
         return TRAIN
 
     def recipe(self, settings: RankingSettings) -> Recipe:
         return settings.on_whole()
+
+
+@dataclass(frozen=True)
+class Tenth(Trained):
+    """One epoch on a random tenth of the whole set, the same images for every architecture.
+
+    Attributes:
+        whole: images of the whole set.
+        seed: of the draw of the tenth.
+        batch: images of a minibatch.
+    """
+
+    whole: int = 0
+    seed: int = 0
+    batch: int = 1
+
+    @classmethod
+    def make(cls, name: str, scope: Scope) -> Self:
+        images = math.ceil(scope.whole / TENTH)
+        return cls(
+            name, images, whole=scope.whole, seed=scope.settings.seed, batch=scope.settings.on_whole().batch_size
+        )
+
+    @property
+    def data(self) -> str:
+        return TRAIN
+
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.on_whole().recipe(1)
+
+    def order(self) -> Order:
+        chosen = torch.randperm(self.whole, generator=make_generator(self.seed, "tenth"))[: self.images]
+        return lambda generator: chosen[torch.randperm(len(chosen), generator=generator)].split(self.batch)
+
+
+class TenthLoss(Tenth):
+    """The same training, scored by the loss in place of the accuracy: lower is better, so its negative ranks."""
+
+    unit: ClassVar[Unit] = "score"
+
+    def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
+        return -bench.loss(bench.train(candidate, self, generator))

@@ -14,7 +14,12 @@ PACKAGES = ("proxyset", "search", "continual")
 ROOMS = ("data", "nets", "compute", "train", "methods", "artefact", "report", "cli")
 """Each imports only those before it."""
 COMMAND_LINES = ("proxyset/cli/", "search/cli", "search/commands", "continual/cli", "continual/commands")
-RAY = ("proxyset/compute/parallel.py", "proxyset/compute/ray_local.py", "search/tune.py")
+RAY = (
+    "proxyset/compute/parallel.py",
+    "proxyset/compute/dispatch.py",
+    "proxyset/compute/ray_local.py",
+    "search/tune.py",
+)
 LIGHT = (
     *(f"proxyset.{name}" for name in ("errors", "settings", "registry", "files", "progress", "data.choice")),
     *(f"proxyset.{name}" for name in ("nets.arch", "train.recipe", "train.protocols", "methods.base")),

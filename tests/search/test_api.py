@@ -20,6 +20,7 @@ from proxyset.errors import InputError
 from proxyset.methods.dsa import DC
 from proxyset.nets.arch import Arch
 from search import Ranking, RankingSettings, SpaceChoice, rank_architectures
+from search.sources.registry import FREE
 from tests.search.test_sources import MEAN
 
 ARCHS = [Arch(4, 1), Arch(4, 2), Arch(8, 1, "none")]
@@ -51,10 +52,10 @@ def test_the_public_names_are_seen_and_nothing_heavy_is_imported_for_them() -> N
 def test_ranking_leaves_nothing_on_disk(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = rank(dataset, "random", DC(iterations=1, net="mlp"), "early-stop", "whole")
     assert list(result.scores.index) == [str(arch) for arch in ARCHS]
-    sources = ["random", "dc", "early-stop", "params", "jacobian", "whole-again", "whole"]
+    sources = ["random", "dc", "early-stop", *FREE, "whole-again", "whole"]
     assert list(result.scores) == list(result.summary["sources"]) == sources
     assert result.best == result.scores["whole"].idxmax()
-    assert len(result.trials) == 3 * 7
+    assert len(result.trials) == 3 * len(sources)
     assert result.trials["error"].isna().all()
     assert result.folder is None
     assert list(tmp_path.iterdir()) == []
@@ -130,7 +131,7 @@ def test_soft_targets_are_trained_on(dataset: Dataset, monkeypatch: pytest.Monke
 def test_progress_is_told_to_a_function(dataset: Dataset) -> None:
     steps: list[tuple[float, int]] = []
     rank(dataset, "random", progress=lambda done, total, loss=None: steps.append((done, total)))
-    assert steps[-1] == (3 * 4, 3 * 4)
+    assert steps[-1] == (3 * (2 + len(FREE)), 3 * (2 + len(FREE)))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from search.cli import main
 from search.commands import RunSettings, resolve
 from search.folder import ROWS
 from search.settings import DIGITS, PAPER
+from search.sources.registry import FREE
 from search.trial import TrialContext, Workbench
 from tests.search.conftest import SMALL
 from tests.search.test_sources import MEAN
@@ -51,12 +52,12 @@ def test_run_makes_a_whole_report(images: Path, capsys: pytest.CaptureFixture[st
     assert run(images, "--proxy", "dc", "random", "early-stop", "whole", "--json") == 0
     out, err = capsys.readouterr()
     summary = json.loads(out)
-    assert list(summary["sources"]) == ["dc", "random", "early-stop", "params", "jacobian", "whole-again", "whole"]
+    assert list(summary["sources"]) == ["dc", "random", "early-stop", *FREE, "whole-again", "whole"]
     assert all(facts["n"] == 4 for name, facts in summary["sources"].items() if name != "whole")
     assert "to build first: dc" in err
-    assert "28 trials" in err
+    assert f"{4 * (5 + len(FREE))} trials" in err
     table = pd.read_parquet(RUN / "results.parquet")
-    assert len(table) == 28
+    assert len(table) == 4 * (5 + len(FREE))
     for name in ("results.csv", "summary.json", "scatter.png", "choices.png", "config.json"):
         assert (RUN / name).exists()
     (RUN / "scatter.png").unlink()

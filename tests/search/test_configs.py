@@ -9,6 +9,7 @@ from proxyset.cli.parse import parse
 from search.cli import main
 from search.commands import RunSettings, resolve
 from search.folder import ROWS
+from search.sources.registry import FREE
 from search.space import space_720
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "search").glob("*.yaml"))
@@ -34,4 +35,4 @@ def test_a_shrunken_one_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     )
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--config", str(path), *small.split(), "--workers", "0", "--out", "run"])
-    assert Path("run", ROWS).read_text().count("\n") == 2 * 7
+    assert Path("run", ROWS).read_text().count("\n") == 2 * (5 + len(FREE))

@@ -32,7 +32,7 @@ def tiles(dataset: Dataset) -> ProxySet:
 
 
 def test_a_trial_costs_every_tile_and_a_user_keeps_what_is_stored(dataset: Dataset, tiles: ProxySet) -> None:
-    plan = SourcePlan((PlannedProxy("tiles", given=tiles),), early_stop=True)
+    plan = SourcePlan((PlannedProxy("tiles", given=tiles),), {"early-stop": EarlyStop})
     sources = make_sources(plan, [tiles], dataset, SETTINGS)
     assert (sources["tiles"].images, sources["tiles"].images_trained(SETTINGS)) == (6, 240)
     assert sources["tiles"].facts()["tiles"] == 4

@@ -17,6 +17,7 @@ from proxyset.progress import Progress, silent
 from search.settings import RankingSettings, fill
 from search.sources.make import make_sources
 from search.sources.proxies import PlannedProxy, Proxies, SourcePlan, obtain, plan_sources
+from search.sources.registry import FREE
 
 SETTINGS = fill(
     RankingSettings(ipc=2, epochs=2, whole_epochs=1, batch_size=256, iterations=1, condense_net="mlp"), "tiny"
@@ -92,8 +93,8 @@ def test_a_file_is_a_source_if_it_is_of_the_same_data(dataset: Dataset, tiny: Da
     planned = plan(["mine.safetensors", "early-stop", "whole"], dataset)
     proxies = [provide(one) for one in planned.proxies]
     sources = make_sources(planned, proxies, dataset, SETTINGS)
-    assert list(sources) == ["mine", "early-stop", "params", "jacobian", "whole-again", "whole"]
-    assert [source.free for source in sources.values()] == [False, False, True, True, False, False]
+    assert list(sources) == ["mine", "early-stop", *FREE, "whole-again", "whole"]
+    assert [source.free for source in sources.values()] == [False, False, *[True] * len(FREE), False, False]
     assert (sources["mine"].images, sources["early-stop"].facts()["batch"]) == (9, 9)
     build(tiny, "random", 3, progress=False).save(Path("other.safetensors"))
     with pytest.raises(InputError, match="made from other data"):
@@ -193,5 +194,5 @@ def test_what_a_trial_costs(dataset: Dataset) -> None:
     costs = {name: source.images_trained(SETTINGS) for name, source in sources.items()}
     whole = len(dataset.train)
     assert costs == {
-        "random": 12, "early-stop": 12, "params": 0, "jacobian": 0, "whole-again": whole, "whole": whole,
+        "random": 12, "early-stop": 12, **dict.fromkeys(FREE, 0), "whole-again": whole, "whole": whole,
     }  # fmt: skip

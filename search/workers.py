@@ -1,0 +1,56 @@
+"""The trials of a search, spread over this process, worker processes of this machine, or a cluster."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from proxyset.compute.dispatch import Work
+from proxyset.compute.parallel import Pool, stream_jobs
+from proxyset.compute.session import Session
+from proxyset.settings import Compute
+from search.placement import Placement
+from search.trial import Job, Row, TrialContext, Workbench, row_of
+
+OnRow = Callable[[Row, int], None]
+
+
+@dataclass(frozen=True)
+class MakeBench:
+    """Makes what runs trials in a worker process. The images in the context are read where Ray keeps them."""
+
+    context: TrialContext
+    compute: Compute
+
+    def __call__(self) -> Callable[[Job], Row]:
+        return Workbench(self.context, Session(self.compute)).run
+
+
+def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement, on_row: OnRow) -> None:
+    """Run the jobs, and call `on_row` in this process with each finished row and the number of calls still running.
+
+    The images go to Ray's object store once; workers read them there without copies. Short trials share a call. Rows
+    are handed on and not kept. Ray is started if it is not running in this process, and stopped again.
+
+    Raises:
+        InputError: no such cluster, or no machine in it that has what a trial needs.
+        RunError: Ray died on this machine, or gave up. What `on_row` raises ends the trials.
+    """
+
+    def lost(job: Job, why: str) -> Row:
+        return row_of(job, context, None, why, 0.0)
+
+    def hand_on(number: int, row: Row, running: int) -> None:
+        on_row(row, running)
+
+    make = MakeBench(context, placement.compute)
+    if placement.here:
+        bench = Workbench(context, placement.session)
+        stream_jobs(Work(lambda: bench.run, jobs, hand_on), Pool())
+    else:
+        stream_jobs(Work(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
+
+
+def _pool(placement: Placement, context: TrialContext) -> Pool:
+    """The pool with room for the images, and no more workers than were asked for."""
+    pool = placement.pool
+    pool = replace(pool, object_store=pool.object_store + 2 * context.nbytes)
+    return pool if pool.address is None else replace(pool, workers=placement.max_concurrent)
