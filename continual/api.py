@@ -158,7 +158,7 @@ def prepare(trainer: Trainer, memory: MemoryChoice, budget: Budget) -> Scheme:
     kind.check(learning, trainer.stream, name)
     trainer.check()
     provider = provider_for(memory, budget, trainer, ranks_by_learner=kind.ranks_by_learner(learning))
-    kept = Memory(trainer.stream, budget, provider)
+    kept = Memory(trainer.stream, budget, provider, keeps_answers=kind.keeps_answers)
     kept.check()
     return kind(trainer, kept)
 
@@ -171,7 +171,8 @@ def describe(scheme: Scheme, memory: str, budget: Budget) -> dict[str, Any]:
         "memory": memory,
         "kd": learning.kd,
         "memory_settings": scheme.memory.settings(),
-        "budget": {"ipc": budget.ipc} if budget.budget is None else {"budget": budget.budget},
+        "budget": budget.amount(),
+        **budget.way(),
         "choices": scheme.describe(learning),
         "learning": learning.model_dump() | {"net": trainer.net},
         "stream": trainer.stream.describe(),

@@ -58,6 +58,10 @@ class StoredResult(Schema):
     kd: bool
     memory_settings: dict[str, Any] = Field({})
     budget: dict[str, Positive] = Field(min_length=1)
+    equal: str = "images"
+    keep_as: str = "float32"
+    shrink: str = "head"
+    condense_with: str = "own"
     choices: str
     learning: StoredLearning
     stream: StoredStream

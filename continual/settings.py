@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proxyset.data.choice import DataChoice
-from proxyset.settings import Settings
+from proxyset.settings import ByteCount, KeepAs, Settings
 from proxyset.train.recipe import Recipe, Training
 
-NONE, JOINT = "none", "joint"  # memories that are no method
+NONE, JOINT, RESERVOIR = "none", "joint", "reservoir"  # memories that are no method
 SMALL = 16  # pixels; below, networks and condensing are scaled down, so that the embedded digits take minutes
 
 
@@ -36,16 +36,66 @@ class Budget(Settings):
         None,
         ge=1,
         description="in place of `ipc`: images in total, shared out equally over the classes of the tasks seen so far; "
-        "as they grow in number, each keeps the head of its ranked list",
+        "as they grow in number, each gives up what `shrink` says",
+    )
+    budget_bytes: ByteCount | None = Field(
+        None,
+        description="in place of `ipc`: bytes in total of images and soft targets, such as 300KiB or 2MB, shared out "
+        "likewise",
+    )
+    equal: Literal["images", "bytes"] = Field(
+        "images",
+        description="what `ipc` and `budget` count: stored images, or the bytes of so many real ones, so that a memory "
+        "whose images take more keeps fewer",
+    )
+    keep_as: KeepAs = Field(
+        "float32",
+        description="how learned images are kept: in 4, 2 or 1 bytes a value (soft targets: 4 or 2)",
+    )
+    shrink: Literal["head", "recondense"] = Field(
+        "head",
+        description="as the share of a class gets smaller: keep the head of its ranked list, or make a smaller memory "
+        "from the one that is kept",
+    )
+    condense_with: Literal["own", "learner"] = Field(
+        "own",
+        description="networks trained on a task, where the method needs any: its own, or the network that has just "
+        "learned the task",
     )
     memory_settings: tuple[str, ...] = Field(
         (), description="settings of the memory's method, such as iterations=100 distance=cosine"
     )
     store: Path = Field(Path("proxysets"), description="where condensed memories are kept, to be used again")
 
+    @model_validator(mode="after")
+    def _is_one_amount(self) -> "Budget":
+        if self.budget is not None and self.budget_bytes is not None:
+            raise ValueError("`budget` counts images and `budget_bytes` bytes: give one of them")
+        if self.budget_bytes is not None and self.equal == "bytes":
+            raise ValueError("`budget_bytes` counts bytes already: leave out `equal`")
+        return self
+
     def quota(self, slots: int) -> int:
         """Images per class and task where the tasks seen have so many classes, counted once per task."""
         return self.ipc if self.budget is None else self.budget // slots
+
+    def allowed(self, slots: int, pixels: int) -> int | None:
+        """Bytes in total where the tasks seen have so many classes and a real image takes `pixels`; None: no limit."""
+        if self.equal == "bytes":
+            return pixels * (self.ipc * slots if self.budget is None else self.budget)
+        return self.budget_bytes
+
+    def amount(self) -> dict[str, int]:
+        """The setting that says how much is kept, by its name."""
+        for name in ("budget_bytes", "budget"):
+            if (value := getattr(self, name)) is not None:
+                return {name: value}
+        return {"ipc": self.ipc}
+
+    def way(self) -> dict[str, str]:
+        """How it is kept, where that is not the usual way."""
+        usual = {"equal": "images", "keep_as": "float32", "shrink": "head", "condense_with": "own"}
+        return {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
 
 
 class TaskTraining(Training):

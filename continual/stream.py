@@ -110,6 +110,10 @@ class Stream:
         """Classes of the tasks up to and with `stage`, counted once per task: what a memory has to hold."""
         return sum(len(task.classes) for task in self.tasks[: stage + 1])
 
+    def stage_of(self, task: Task) -> int:
+        """The stage, from 0, that learns a task."""
+        return [each.name for each in self.tasks].index(task.name)
+
     @property
     def grows(self) -> bool:
         """Whether the head grows: class-incremental, as against domain-incremental."""

@@ -21,6 +21,9 @@ class Scheme(ABC):
     distils: ClassVar[bool] = False
     """Whether it can learn from the answers of the previous network."""
 
+    keeps_answers: ClassVar[bool] = False
+    """Whether the network's answers for what the memory keeps are kept with it."""
+
     def __init__(self, trainer: Trainer, memory: Memory) -> None:
         self.trainer, self.memory = trainer, memory
         self.stream, self.learning = trainer.stream, trainer.learning

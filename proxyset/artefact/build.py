@@ -17,7 +17,7 @@ from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
 from proxyset.artefact.storage import check_keep_as, rounded
 from proxyset.artefact.trace import Trace, marks, split
-from proxyset.checkpoint import Checkpoint
+from proxyset.checkpoint import Checkpoint, State
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
@@ -31,6 +31,7 @@ from proxyset.methods.teacher import make
 from proxyset.progress import Progress, shown
 from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
+from proxyset.tensors import digest_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ProxySpec:
     seed: int = 0
     keep_as: KeepAs = "float32"
     clock: Clock | None = None  # that set the method's iterations
+    learner: State | None = None  # see `Context`; what it holds is part of which set is wanted
     trace: int = 0  # points at which a student is tested on images that are held out for that
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ class ProxySpec:
             "ipc": self.ipc,
             "seed": self.seed,
             **kept,
+            **({} if self.learner is None else {"learner": digest_of(self.learner)}),
             **({"held_out": len(self._split[1])} if self._split[1] is not None else {}),
             **({} if self.clock is None else {"within": self.clock.facts()}),
         } | engine.facts()
@@ -225,7 +228,8 @@ def _build(
     identity = checkpoint.identity if checkpoint is not None else wanted.identity(engine)
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     generator = make_generator(wanted.seed, "condense", method.name)
-    context = Context(generator, session, engine, progress, checkpoint, keep, wanted.watch(session, clock))
+    watch = wanted.watch(session, clock)
+    context = Context(generator, session, engine, progress, checkpoint, keep, watch, learner=wanted.learner)
     data = make(method, wanted.problem, context)
     if not data.labels.equal(wanted.problem.labels):
         raise RunError(
