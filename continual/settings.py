@@ -1,9 +1,10 @@
 """What a user chooses: the stream, the memory's budget, and how tasks are learned."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from proxyset.data.choice import DataChoice
 from proxyset.settings import ByteCount, KeepAs, Settings
@@ -19,13 +20,49 @@ class StreamChoice(DataChoice):
     tasks: tuple[str, ...] = Field(
         (), description="domain-incremental: datasets (names or paths) that share their classes, in this order"
     )
-    steps: int = Field(5, ge=2, description="class-incremental: how many steps `dataset` is split into by class")
+    new_classes: bool = Field(
+        False, description="`tasks` may bring classes of their own; those of the same name are the same class"
+    )
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (5,),
+        min_length=1,
+        description="class-incremental: how many steps `dataset` is split into by class, or the classes of each, such as "
+        "50 10 10 10 10 10",
+    )
+    class_order: tuple[str, ...] = Field(
+        (), description="all class names in the order in which they come (default: drawn by the seed)"
+    )
     limit: int | None = Field(
         None,
         ge=1,
         description="training images per task, the same number of every class and the same for every seed "
         "(default: all)",
     )
+
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("class_order", mode="before")
+    @classmethod
+    def _names_are_words(cls, value: Any) -> Any:
+        """A file has 3 where a class is called "3"."""
+        return tuple(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def split(self) -> int | tuple[int, ...]:
+        """How many steps, or the classes of each."""
+        return self.steps[0] if len(self.steps) == 1 else self.steps
+
+    def split_name(self) -> str:
+        """That in a file's name: 5steps, or 50-10-10."""
+        return steps_name(self.split())
+
+
+def steps_name(split: int | Sequence[int]) -> str:
+    """How many steps, or the classes of each, as they go into a stream's name."""
+    return f"{split}steps" if isinstance(split, int) else "-".join(map(str, split))
 
 
 class Budget(Settings):
@@ -106,10 +143,15 @@ class TaskTraining(Training):
         description="network (default: convnet as in the paper, convnet-w32 for images under 16 pixels), or "
         "package.module:function, whose code is run: name only what you trust",
     )
-    scheme: Literal["eeil", "gdumb"] = Field(
+    scheme: Literal["eeil", "gdumb", "der", "der++"] = Field(
         "eeil",
-        description="eeil: go on from the previous network; gdumb: a fresh one on the memory only, after each task",
+        description="eeil: go on from the previous network; gdumb: a fresh one on the memory only, after each task; "
+        "der: go on, and keep the network's answers with the memory, to answer so still; der++: its labels too",
     )
+    der_weight: float = Field(
+        0.3, ge=0, description="weight of the squared distance to the answers that der and der++ keep (α)"
+    )
+    der_labels: float = Field(0.5, ge=0, description="weight of the memory's labels with der++ (β)")
     kd_softmax: Literal["steps", "joint"] = Field(
         "steps", description="one softmax per earlier step (EEIL), or one over all earlier classes"
     )
@@ -138,6 +180,7 @@ class TaskTraining(Training):
     )
     batch_size: int = Field(128, ge=2, description="images in a minibatch")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
+    trace: bool = Field(False, description="test on all tasks so far after every epoch, and draw that")
     gdumb_epochs: int = Field(
         1000,
         ge=1,
