@@ -38,8 +38,8 @@ def run_command(argv: list[str]) -> None:
     command = parse(RunCommand, argv, "continual run")
     from continual.api import StreamRun
     from continual.choose import label
+    from continual.loading import load_stream
     from continual.report import print_report
-    from continual.stream import load_stream
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
 

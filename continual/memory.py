@@ -40,13 +40,23 @@ class Memory:
         self.seconds = 0.0
 
     def quota(self, stage: int) -> int:
-        """Images per class and task after `stage`: as many as are counted, or as fit into the bytes."""
+        """Images per class and task after `stage`: as many as are counted, or as fit into the bytes.
+
+        A total gives no class more than there is of it.
+        """
         slots = self.stream.slots(stage)
         spec = self.stream.tasks[0].data.spec
         allowed = self.budget.allowed(slots, spec.channels * spec.size**2)
-        if allowed is None or self.provider is None or not self.provider.bounded:
+        tasks = self.stream.tasks[: stage + 1]
+        if self.provider is None or not self.provider.bounded:
             return self.budget.quota(slots)
-        return allowed // sum(len(task.classes) * self.bytes_each(task) for task in self.stream.tasks[: stage + 1])
+        if allowed is None:
+            quota = self.budget.quota(slots)
+        else:
+            quota = allowed // sum(len(task.classes) * self.bytes_each(task) for task in tasks)
+        if "ipc" in self.budget.amount():
+            return quota
+        return min(quota, *(self.provider.most(task) for task in tasks))
 
     def bytes_each(self, task: Task) -> int:
         """Bytes of one stored image of a task, with its targets and what else is kept of it."""
@@ -76,6 +86,8 @@ class Memory:
         """Raise `InputError` for what would fail later, before any time is spent."""
         if self.provider is None:
             return
+        if self.keeps_answers and self.budget.shrink == "recondense":
+            raise InputError("images that are condensed again lose the answers that are kept for them: `shrink=head`")
         last = len(self.stream.tasks) - 1
         if self.provider.bounded and self.quota(last) < 1:
             raise InputError(self._too_small(last))

@@ -92,6 +92,10 @@ class MethodProvider(Provider):
         targets = method.tiles() * spec.classes * target_width(self.kept) if soft else 0
         return values * (1 if method.picks_real else WIDTHS[self.kept]) + targets
 
+    def most(self, task: Task) -> int:
+        """Every class has that many real images; where real ones are stored or learned from, f² of them in each."""
+        return super().most(task) // (self.method.tiles() if self.method.needs_real_images() else 1)
+
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         ranker = self._learner_method()
         if net is not None and ranker is not None:

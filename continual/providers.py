@@ -54,6 +54,10 @@ class Provider(ABC):
         """Bytes of one stored image of a task, with its soft targets: in advance."""
         return task.data.spec.channels * task.data.spec.size**2
 
+    def most(self, task: Task) -> int:
+        """Of how many stored images per class there can be at most."""
+        return min(task.data.train.labels.bincount(minlength=len(task.classes)).tolist())
+
     def keep(self, stream: Stream, kept: list[ImageSet], quota: int) -> list[torch.Tensor]:
         """Which images of each task stay, where each class has so many: those at the head of its ranked list.
 
@@ -138,6 +142,9 @@ class FileProvider(Provider):
 
     def bytes_each(self, task: Task) -> int:
         return bytes_of(self._proxy(task).data[:1], self.keep_as(task))
+
+    def most(self, task: Task) -> int:
+        return self._proxy(task).ipc
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         proxy = self._proxy(task)

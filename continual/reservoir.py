@@ -33,6 +33,10 @@ class Reservoir(Provider):
         if wanted > there:
             raise InputError(f"`ipc={ipc}` makes {wanted} images after task {stage + 1}, more than the {there} so far")
 
+    def most(self, task: Task) -> int:
+        """Of all classes together as many as there are: `check` sees to that."""
+        return sum(len(each.data.train) for each in self.stream.tasks)
+
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         stage = self.stream.stage_of(task)
         return task.data.train[self._drawn(stage).argsort(descending=True)[: self._total(stage, ipc)]], 0.0

@@ -26,8 +26,8 @@ class StreamChoice(DataChoice):
     steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (5,),
         min_length=1,
-        description="class-incremental: how many steps `dataset` is split into by class, or the classes of each, such as "
-        "50 10 10 10 10 10",
+        description="class-incremental: how many steps `dataset` is split into by class, or the classes of each, such "
+        "as 50 10 10 10 10 10",
     )
     class_order: tuple[str, ...] = Field(
         (), description="all class names in the order in which they come (default: drawn by the seed)"
@@ -38,7 +38,6 @@ class StreamChoice(DataChoice):
         description="training images per task, the same number of every class and the same for every seed "
         "(default: all)",
     )
-
 
     @field_validator("steps", mode="before")
     @classmethod

@@ -18,10 +18,8 @@ def save_trace(result: StreamResult, path: Path) -> None:
     figure = Figure(figsize=(8, 5.5), dpi=100, layout="constrained")
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1))
     for task, name in enumerate(result.tasks):
-        known = [
-            (place, point["correct"][task]) for place, point in enumerate(points, 1) if point["correct"][task] >= 0
-        ]
-        if known:
+        counts = [(place, point["correct"][task]) for place, point in enumerate(points, 1)]
+        if known := [(place, right) for place, right in counts if right >= 0]:
             places, right = zip(*known, strict=True)
             heights = [100 * count / images[task] for count in right]
             axes.plot(places, heights, ".-", label=f"T{task + 1} {figure_name(name, longest=30)}")

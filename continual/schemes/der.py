@@ -26,6 +26,7 @@ class Der(Scheme):
     """
 
     keeps_answers = True
+    without_kd = "the answers that der keeps are what it distils: leave out `kd`"
     labels: ClassVar[bool] = False
     """Whether the memory's labels are learned too."""
 
