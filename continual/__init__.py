@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from continual.api import learn_stream as learn_stream
+    from continual.loading import join_domains as join_domains
+    from continual.loading import load_stream as load_stream
+    from continual.loading import split_classes as split_classes
     from continual.results import StreamResult as StreamResult
     from continual.settings import Budget as Budget
     from continual.settings import Learning as Learning
     from continual.settings import StreamChoice as StreamChoice
     from continual.stream import Stream as Stream
     from continual.stream import Task as Task
-    from continual.stream import join_domains as join_domains
-    from continual.stream import load_stream as load_stream
-    from continual.stream import split_classes as split_classes
 
 _HOME = {
     "Budget": "continual.settings",
@@ -25,10 +25,10 @@ _HOME = {
     "StreamChoice": "continual.settings",
     "StreamResult": "continual.results",
     "Task": "continual.stream",
-    "join_domains": "continual.stream",
+    "join_domains": "continual.loading",
     "learn_stream": "continual.api",
-    "load_stream": "continual.stream",
-    "split_classes": "continual.stream",
+    "load_stream": "continual.loading",
+    "split_classes": "continual.loading",
 }
 __all__ = sorted(_HOME)
 

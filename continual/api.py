@@ -12,6 +12,7 @@ from continual.choose import MemoryChoice, memory_name, provider_for
 from continual.folder import RUN, STATE, begun, claim
 from continual.memory import Memory
 from continual.metrics import summarise
+from continual.record import Record
 from continual.results import StreamResult, write_results
 from continual.schemes.base import Scheme
 from continual.schemes.registry import scheme_class
@@ -82,6 +83,9 @@ class StreamRun:
         self.identity = describe(self.scheme, memory_name(memory), budget)
         count = len(trainer.stream.tasks)
         self.correct = torch.full((count, count), -1)
+        self.record = Record(trainer.stream)
+        if trainer.learning.trace:
+            self.record.watch(trainer)
         self.state = Checkpoint(Path(), 1, self.identity)  # counts the seconds of a run that keeps no state
 
     @property
@@ -116,6 +120,7 @@ class StreamRun:
             raise ValueError("impossible counts")
         if not all(tensor.isfinite().all() for tensor in saved.values()):
             raise ValueError("numbers that are not finite")
+        self.record.set_state(saved, stages)
         self.scheme.set_state(saved, stages)
         self.correct = correct
 
@@ -126,10 +131,12 @@ class StreamRun:
             self.state = state = Checkpoint(folder / STATE, 1, self.identity)
         seconds = state.seconds
         for stage in range(state.step, count):
+            before = state.elapsed()
             self.scheme.learn(stage)
             self.correct[stage, : stage + 1] = self.scheme.test(stage)
+            self.record.add_stage(state.elapsed() - before, self.scheme.memory)
             if folder is not None:
-                state.offer(self.scheme.state() | {"correct": self.correct})
+                state.offer(self.scheme.state() | self.record.state() | {"correct": self.correct})
             seconds = state.elapsed()  # looking at a finished run again takes no time
         result = StreamResult(self.identity | self._measures(seconds) | _circumstances())
         if folder is not None:
@@ -141,7 +148,8 @@ class StreamRun:
         images = self._test_images()
         metrics = summarise(self.correct.numpy().astype(np.float64), np.array(images))
         costs = {"memory_kept": self.scheme.memory.report(), "seconds": round(seconds, 1)}
-        return {"test_images": images, "correct": self.correct.tolist(), **metrics, **costs}
+        counts = {"test_images": images, "correct": self.correct.tolist()}
+        return counts | metrics | costs | self.record.to_dict()
 
     def _test_images(self) -> list[int]:
         return [len(task.data.test) for task in self.scheme.stream.tasks]
@@ -158,7 +166,7 @@ def prepare(trainer: Trainer, memory: MemoryChoice, budget: Budget) -> Scheme:
     kind.check(learning, trainer.stream, name)
     trainer.check()
     provider = provider_for(memory, budget, trainer, ranks_by_learner=kind.ranks_by_learner(learning))
-    kept = Memory(trainer.stream, budget, provider)
+    kept = Memory(trainer.stream, budget, provider, keeps_answers=kind.keeps_answers)
     kept.check()
     return kind(trainer, kept)
 
@@ -171,7 +179,8 @@ def describe(scheme: Scheme, memory: str, budget: Budget) -> dict[str, Any]:
         "memory": memory,
         "kd": learning.kd,
         "memory_settings": scheme.memory.settings(),
-        "budget": {"ipc": budget.ipc} if budget.budget is None else {"budget": budget.budget},
+        "budget": budget.amount(),
+        **budget.way(),
         "choices": scheme.describe(learning),
         "learning": learning.model_dump() | {"net": trainer.net},
         "stream": trainer.stream.describe(),

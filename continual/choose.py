@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from continual.providers import AllData, FileProvider, MethodProvider, Provider
-from continual.settings import JOINT, NONE, SMALL, Budget
+from continual.learner import with_learner
+from continual.method_provider import MethodProvider
+from continual.providers import AllData, FileProvider, Provider
+from continual.reservoir import Reservoir
+from continual.settings import JOINT, NONE, RESERVOIR, SMALL, Budget
 from continual.trainer import Trainer
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
@@ -18,7 +21,8 @@ SUFFIX = ".safetensors"
 SMALL_DEFAULTS: dict[str, dict[str, Any]] = {name: {"iterations": 30, "net_epochs": 10} for name in ("dc", "dsa")}
 
 MemoryChoice = str | Path | Sequence[str | Path] | Method
-"""What a memory is called: `none`, `joint`, a method (its name, or one with its settings), or proxy-set files."""
+"""What a memory is called: `none`, `joint`, `reservoir`, a method (its name, "dm formation=2", or one with its
+settings), or proxy-set files."""
 
 
 def provider_for(memory: MemoryChoice, budget: Budget, trainer: Trainer, *, ranks_by_learner: bool) -> Provider | None:
@@ -31,33 +35,79 @@ def provider_for(memory: MemoryChoice, budget: Budget, trainer: Trainer, *, rank
     Raises:
         InputError: neither a method nor a file, or a setting that it does not have.
     """
-    name = memory_name(memory)
+    name, own = split_memory(memory_name(memory))
     if isinstance(memory, Method):
         if budget.memory_settings:
             raise InputError("`memory_settings` are for a method by name; this one has its settings already")
         method = memory
     else:
         check_settings(budget.memory_settings, (name,))
-        if name == NONE:
-            return None
-        if name == JOINT:
-            return AllData()
-        if name.endswith(SUFFIX):
-            return FileProvider(trainer.stream, tuple(Path(part).expanduser() for part in name.split(",")))
-        method = method_for(name, budget.memory_settings, trainer.net, trainer.spec.size)
-    return MethodProvider(method, budget.store, trainer.seed, trainer.session, trainer.show, ranks_by_learner)
+        plain = _plain_provider(name, budget, trainer)
+        if name == NONE or plain is not None:
+            _refuse_learner(budget, name)
+            return plain
+        method = method_for(name, (*_left(budget.memory_settings, own), *own), trainer.net, trainer.spec.size)
+    if budget.condense_with == "learner":
+        if not ranks_by_learner:
+            raise InputError(
+                "`condense_with=learner` needs a network that has learned the task from all of its data: "
+                "`scheme=eeil` with `current_data=full`"
+            )
+        method = with_learner(method, trainer.net, trainer.spec.size)
+    return MethodProvider(
+        method,
+        budget.store,
+        trainer.seed,
+        trainer.session,
+        trainer.show,
+        ranks_by_learner,
+        budget.keep_as,
+        budget.condense_with == "learner",
+    )
+
+
+def _plain_provider(name: str, budget: Budget, trainer: Trainer) -> Provider | None:
+    """The source of a memory that is no method."""
+    if name == JOINT:
+        return AllData()
+    if name == RESERVOIR:
+        return Reservoir(trainer.stream, trainer.seed)
+    if name.endswith(SUFFIX):
+        paths = tuple(Path(part).expanduser() for part in name.split(","))
+        return FileProvider(trainer.stream, paths, budget.keep_as)
+    return None
+
+
+def _refuse_learner(budget: Budget, name: str) -> None:
+    if budget.condense_with == "learner":
+        raise InputError(f"`condense_with=learner`: {name} condenses nothing")
+
+
+def split_memory(name: str) -> tuple[str, tuple[str, ...]]:
+    """A memory's name and the settings that follow it: "dm formation=2" is dm with that formation."""
+    first, *rest = name.split() if not name.endswith(SUFFIX) else [name]
+    return first, tuple(rest)
+
+
+def _left(choices: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    """Settings for all memories but for those that this memory sets itself."""
+    return tuple(choice for choice in choices if not read_settings((choice,)).keys() & read_settings(own).keys())
 
 
 def memory_name(memory: MemoryChoice) -> str:
     """A memory as the command line names it."""
     if isinstance(memory, Method):
         return memory.name
+    if isinstance(memory, str) and not memory.split():
+        raise InputError("`memory` is empty: name one")
     return ",".join(map(str, memory)) if not isinstance(memory, str | Path) else str(memory)
 
 
 def label(memory: str) -> str:
     """A memory's name as it goes into file names: that of the method, of its class, or of the first file."""
-    return memory.partition(":")[2] if is_reference(memory) else Path(memory.split(",")[0]).stem
+    name, own = split_memory(memory)
+    stem = name.partition(":")[2] if is_reference(name) else Path(name.split(",")[0]).stem
+    return "-".join([stem, *own])
 
 
 def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method:
@@ -67,7 +117,7 @@ def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method
         InputError: an unknown method or setting, or a bad value.
     """
     if not METHODS.knows(name):
-        hint = nearest(name, [*METHODS, NONE, JOINT])
+        hint = nearest(name, [*METHODS, NONE, JOINT, RESERVOIR])
         raise InputError(f"unknown memory {name!r}: {hint} (or proxy-set files, separated by commas)")
     method = get_method(name)
     values = {"net": net} if "net" in method.model_fields else {}
@@ -93,8 +143,9 @@ def settings_of(name: str, choices: Sequence[str]) -> tuple[str, ...]:
     return tuple(choice for choice in choices if read_settings((choice,)).keys() & _fields(name))
 
 
-def _fields(name: str) -> set[str]:
+def _fields(memory: str) -> set[str]:
     """The settings that a memory has."""
+    name, _ = split_memory(memory)
     return set(get_method(name).model_fields) if METHODS.knows(name) else set()
 
 

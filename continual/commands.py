@@ -38,8 +38,8 @@ def run_command(argv: list[str]) -> None:
     command = parse(RunCommand, argv, "continual run")
     from continual.api import StreamRun
     from continual.choose import label
+    from continual.loading import load_stream
     from continual.report import print_report
-    from continual.stream import load_stream
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
 
@@ -141,7 +141,7 @@ def compare_command(argv: list[str]) -> None:
 
     check_output(command.output)
     session, choice = Session(extract(command, Compute)), extract(command, StreamChoice)
-    name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.steps}steps"
+    name = "-".join(map(label, choice.tasks)) or f"{label(choice.dataset)}-{choice.split_name()}"
     folder = command.output.out or RUNS / path_name(f"continual-compare-{name}", longest=200)
     force, resume = command.output.force, command.output.resume
     with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:

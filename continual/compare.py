@@ -9,10 +9,11 @@ from continual.api import StreamRun, learn_stream
 from continual.choose import check_settings, label, settings_of
 from continual.estimate import Estimate, estimate
 from continual.folder import RUN, claim
+from continual.loading import load_stream
 from continual.results import StreamResult
 from continual.schemes.registry import scheme_class
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
-from continual.stream import Stream, load_stream
+from continual.stream import Stream
 from continual.trainer import Trainer
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.compute.session import Session

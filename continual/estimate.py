@@ -11,6 +11,7 @@ from proxyset.data.images import ImageSet
 from proxyset.train.fit import fit
 
 FEW_EPOCHS, FEW_GDUMB_EPOCHS = 10, 300
+FORWARD = 1 / 3  # a pass forward over a step
 TEACHER = 4 / 3  # a step with distillation over one without: the teacher only goes forward
 
 
@@ -34,6 +35,9 @@ def estimate(scheme: Scheme, finished: int = 0) -> Estimate:
         for recipe, images in scheme.trainings(stage):
             eager = each * recipe.epochs * images * (TEACHER if distils else 1)
             seconds += trainer.engine(scheme.net, recipe, images, distils=distils).estimate(eager).seconds
+            if learning.trace:
+                tested = sum(len(task.data.test) for task in scheme.stream.tasks[: stage + 1])
+                seconds += each * recipe.epochs * tested * FORWARD
     return Estimate(scheme.memory.estimate(finished), seconds)
 
 

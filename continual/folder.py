@@ -15,11 +15,11 @@ RUN, COMPARISON, REPORT = "continual run", "continual comparison", "continual re
 """Kinds of folders, as their markers have them."""
 
 STATE, RESULTS, SUMMARY = "state.safetensors", "results.json", "summary.json"
-TABLE, MATRIX, MEMORY, CURVES = "results.csv", "matrix.png", "memory.png", "curves.png"
+TABLE, MATRIX, MEMORY, CURVES, TRACE = "results.csv", "matrix.png", "memory.png", "curves.png", "trace.png"
 FILES = {
-    RUN: (STATE, RESULTS, TABLE, MATRIX, MEMORY),
+    RUN: (STATE, RESULTS, TABLE, MATRIX, MEMORY, TRACE),
     COMPARISON: (SUMMARY, TABLE, CURVES),
-    REPORT: (SUMMARY, TABLE, CURVES, MATRIX),
+    REPORT: (SUMMARY, TABLE, CURVES, MATRIX, TRACE),
 }
 """What is written into each kind of folder."""
 HINT = "`resume=True` goes on, `force=True` starts over, `out` names another place"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,3 +41,35 @@ def distillation(student: Tensor, teacher: Tensor, groups: Sequence[int], temper
         for new, old in pairs
     ]
     return sum(losses[1:], losses[0])
+
+
+def replay_answers(labels: Tensor, new: int, kept: Tensor) -> Tensor:
+    """What `replayed` gets for each image, N×(2 + C): its label, whether it is of the memory (1 or 0), and the answer.
+
+    Args:
+        labels: N int64, first those of the `new` images, then those of the memory.
+        kept: (N − new)×C logits that were kept with the memory; NaN for classes that were not known then.
+    """
+    remembered = (torch.arange(len(labels)) >= new).float()
+    answers = torch.cat([torch.full((new, kept.shape[1]), float("nan")), kept])
+    return torch.cat([labels.float()[:, None], remembered[:, None], answers], 1)
+
+
+def replayed(logits: Tensor, answers: Tensor, alpha: float, beta: float) -> Tensor:
+    """CE(new) + α·‖z − z_kept‖² + β·CE(memory): means over the new and over the memory's images of a minibatch.
+
+    The squared distance is a mean over the classes that were known when an answer was kept. DER has β = 0. Half of a
+    minibatch is new and half of the memory, so that this is 2·(a mean over all images), which micro-batches may split.
+
+    Args:
+        logits: N×C.
+        answers: as `replay_answers` has them.
+
+    Source: Buzzega et al., "Dark experience for general continual learning", NeurIPS 2020, equations 6 and 7.
+    """
+    labels, remembered, kept = answers[:, 0].long(), answers[:, 1], answers[:, 2:]
+    known = kept.isfinite()
+    errors = (logits - kept.nan_to_num()).square().masked_fill(~known, 0.0).sum(1) / known.sum(1).clamp(min=1)
+    entropies = F.cross_entropy(logits, labels, reduction="none")
+    share = torch.where(remembered > 0, alpha * errors + beta * entropies, entropies)
+    return 2 * share.mean()

@@ -1,4 +1,4 @@
-"""What is remembered of earlier tasks: a budget of stored images.
+"""What is remembered of earlier tasks: a budget of stored images, or of bytes.
 
 Those of a formation hold f×f tiles. They are kept as they are stored, and rehearsed as f² images of full size each.
 """
@@ -7,18 +7,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from continual.providers import Provider, first_of_each_class
+from continual.kept import bytes_of, packed, target_width, unpacked
+from continual.providers import Provider
 from continual.settings import Budget
 from continual.stream import Stream, Task
-from proxyset.artefact.storage import stored_bytes
 from proxyset.checkpoint import State
 from proxyset.data.images import ImageSet, join
 from proxyset.data.spec import normalise
 from proxyset.errors import InputError
-from proxyset.settings import KeepAs
-
-PARTS = ("images", "labels", "targets")
 
 
 class Memory:
@@ -27,17 +25,50 @@ class Memory:
     Attributes:
         provider: where they come from; None: nothing is remembered.
         kept: per task seen, with the task's own labels and, where the provider gives them, soft targets.
+        answers: where they are kept (DER), the logits that the network gave for each of their tiles, N·f²×the classes
+            seen then.
         seconds: spent on making them.
     """
 
-    def __init__(self, stream: Stream, budget: Budget, provider: Provider | None) -> None:
+    def __init__(
+        self, stream: Stream, budget: Budget, provider: Provider | None, *, keeps_answers: bool = False
+    ) -> None:
         self.stream, self.budget, self.provider = stream, budget, provider
+        self.keeps_answers = keeps_answers
         self.kept: list[ImageSet] = []
+        self.answers: list[torch.Tensor] = []
         self.seconds = 0.0
 
     def quota(self, stage: int) -> int:
-        """Images per class and task after `stage`."""
-        return self.budget.quota(self.stream.slots(stage))
+        """Images per class and task after `stage`: as many as are counted, or as fit into the bytes.
+
+        A total gives no class more than there is of it.
+        """
+        slots = self.stream.slots(stage)
+        spec = self.stream.tasks[0].data.spec
+        allowed = self.budget.allowed(slots, spec.channels * spec.size**2)
+        tasks = self.stream.tasks[: stage + 1]
+        if self.provider is None or not self.provider.bounded:
+            return self.budget.quota(slots)
+        if allowed is None:
+            quota = self.budget.quota(slots)
+        else:
+            quota = allowed // sum(len(task.classes) * self.bytes_each(task) for task in tasks)
+        if "ipc" in self.budget.amount():
+            return quota
+        return min(quota, *(self.provider.most(task) for task in tasks))
+
+    def bytes_each(self, task: Task) -> int:
+        """Bytes of one stored image of a task, with its targets and what else is kept of it."""
+        assert self.provider is not None
+        return self.provider.bytes_each(task) + self._answer_bytes(task)
+
+    def _answer_bytes(self, task: Task) -> int:
+        """Bytes of the network's answers for a stored image, where those are kept."""
+        if not self.keeps_answers or self.provider is None:
+            return 0
+        seen = self.stream.seen(self.stream.stage_of(task))
+        return self.provider.formation(task) ** 2 * seen * target_width(self.budget.keep_as)
 
     def size(self, stage: int) -> int:
         """Images stored after `stage` (before the first: 0)."""
@@ -55,20 +86,20 @@ class Memory:
         """Raise `InputError` for what would fail later, before any time is spent."""
         if self.provider is None:
             return
+        if self.keeps_answers and self.budget.shrink == "recondense":
+            raise InputError("images that are condensed again lose the answers that are kept for them: `shrink=head`")
         last = len(self.stream.tasks) - 1
         if self.provider.bounded and self.quota(last) < 1:
-            raise InputError(
-                f"`budget={self.budget.budget}` is smaller than the {self.stream.slots(last)} classes to remember "
-                f"(counted once per task)"
-            )
+            raise InputError(self._too_small(last))
         for stage, task in enumerate(self.stream.tasks):
             quota = self.quota(stage)
             try:
                 self.provider.check(task, quota)
             except InputError as error:
-                if self.budget.budget is None:
+                (name, value), *_ = self.budget.amount().items()
+                if name == "ipc" and quota == value:
                     raise
-                share = f"`budget={self.budget.budget}` ({quota} per class after task {stage + 1})"
+                share = f"`{name}={value}` ({quota} per class after task {stage + 1})"
                 raise InputError(str(error).replace(f"`ipc={quota}`", share)) from None
 
     def add(self, stage: int, net: nn.Module | None = None) -> None:
@@ -82,10 +113,61 @@ class Memory:
         task, quota = self.stream.tasks[stage], self.quota(stage)
         images, seconds = self.provider.supply(task, quota, net)
         self.seconds += seconds
-        if self.provider.bounded:
-            classes = [len(task.classes) for task in self.stream.tasks]
-            self.kept = [first_of_each_class(data, classes[i], quota) for i, data in enumerate(self.kept)]
+        if self.provider.bounded and self.budget.shrink == "recondense":
+            self._recondense(quota, net)
         self.kept.append(images)
+        if self.provider.bounded:
+            self._keep(self.provider.keep(self.stream, self.kept, quota))
+            self._check_bytes(stage)
+
+    def _recondense(self, quota: int, net: nn.Module | None) -> None:
+        """Make smaller memories from those that are kept, where a class has to give up some."""
+        assert self.provider is not None
+        for place, (task, data) in enumerate(zip(self.stream.tasks, self.kept, strict=False)):
+            if len(data) > quota * len(task.classes):
+                self.kept[place], seconds = self.provider.recondense(task, data, quota, net)
+                self.seconds += seconds
+
+    def _keep(self, rows: list[torch.Tensor]) -> None:
+        """Keep these of the images of each task, and what the network answered for them."""
+        for place, index in enumerate(rows):
+            tiles = self.kept[place].formation ** 2
+            self.kept[place] = self.kept[place][index]
+            if place < len(self.answers):
+                self.answers[place] = self.answers[place].unflatten(0, (-1, tiles))[index].flatten(0, 1)
+
+    def _check_bytes(self, stage: int) -> None:
+        """Raise `InputError` where a method gave targets that it had not announced, which exceed the bytes."""
+        spec = self.stream.tasks[0].data.spec
+        allowed = self.budget.allowed(self.stream.slots(stage), spec.channels * spec.size**2)
+        taken = self.report()["bytes"]
+        if allowed is not None and taken > allowed:
+            assert self.provider is not None
+            raise InputError(
+                f"the memory of {self.provider.name} takes {taken} bytes where {allowed} are allowed: its soft targets "
+                "are not counted in advance, because it has no setting `targets` that says so"
+            )
+
+    def keep_answers(self, logits: torch.Tensor) -> None:
+        """Keep what the network answers now for the images of the newest task: its tiles × the classes seen so far."""
+        self.answers.append(logits if self.budget.keep_as == "float32" else logits.half())
+
+    def rehearsed_answers(self, classes: int) -> torch.Tensor:
+        """The logits that are kept for `rehearsal`, N×classes; NaN for classes that were not known then."""
+        rows = [F.pad(part.float(), (0, classes - part.shape[1]), value=float("nan")) for part in self.answers]
+        return torch.cat(rows)
+
+    def _too_small(self, last: int) -> str:
+        """Why not even one image of every class fits."""
+        (name, value), *_ = self.budget.amount().items()
+        slots = self.stream.slots(last)
+        if self.budget.budget_bytes is None and self.budget.equal == "images":
+            return f"`{name}={value}` is smaller than the {slots} classes to remember (counted once per task)"
+        each = max(self.bytes_each(task) for task in self.stream.tasks)
+        return (
+            f"`{name}={value}` has no room for one stored image of each of the {slots} classes to remember (counted "
+            f"once per task): one takes {each} bytes here; `keep_as` makes it smaller"
+        )
 
     def estimate(self, finished: int = 0) -> float:
         """Seconds that making it takes after `finished` tasks, judged by the first that is still to be condensed."""
@@ -113,30 +195,35 @@ class Memory:
     def report(self) -> dict[str, Any]:
         """Stored images, images that are trained on, bytes, seconds spent on making them.
 
-        A pixel takes a byte; a learned value, or a target, as many as in the file that it is from: four in one that is
-        made here.
+        A pixel takes a byte; a learned value, a target, or an answer that is kept, as many as `keep_as` says.
         """
         return {
             "images": sum(len(data) for data in self.kept),
             "training_images": sum(data.trained_on for data in self.kept),
-            "bytes": sum(stored_bytes(data, self._keep_as(place)) for place, data in enumerate(self.kept)),
+            "bytes": sum(self.bytes_of(place) for place in range(len(self.kept))),
             "soft_targets": any(data.targets is not None for data in self.kept),
             "seconds": round(self.seconds, 3),
         }
 
-    def _keep_as(self, place: int) -> KeepAs:
-        if self.provider is None or self.kept[place].images.dtype == torch.uint8:
-            return "float32"  # pixels stay what they are
-        return self.provider.keep_as(self.stream.tasks[place])
+    def bytes_of(self, place: int) -> int:
+        """Bytes that are kept of one task."""
+        if self.provider is None:
+            return 0
+        task, data = self.stream.tasks[place], self.kept[place]
+        taken = bytes_of(data, self.provider.keep_as(task))
+        return taken + (len(data) * self._answer_bytes(task) if place < len(self.answers) else 0)
 
     def state(self) -> State:
         """Everything that later stages depend on; images that the stream has anyway are left out."""
         seconds = {"memory.seconds": torch.tensor(self.seconds, dtype=torch.float64)}
         if self.provider is None or not self.provider.bounded:
             return seconds
-        kept = {f"kept.{i}.{part}": getattr(data, part) for i, data in enumerate(self.kept) for part in PARTS}
-        kept |= {f"kept.{i}.formation": _formation(data) for i, data in enumerate(self.kept)}
-        return {name: tensor for name, tensor in kept.items() if tensor is not None} | seconds
+        kept = {
+            f"kept.{place}.{part}": tensor
+            for place, data in enumerate(self.kept)
+            for part, tensor in packed(data, self.provider.keep_as(self.stream.tasks[place])).items()
+        }
+        return kept | {f"answers.{place}": part for place, part in enumerate(self.answers)} | seconds
 
     def set_state(self, saved: State, stages: int) -> None:
         """Go on after `stages` finished stages.
@@ -153,24 +240,33 @@ class Memory:
             self.kept = [task.data.train for task in self.stream.tasks[:stages]]
         else:
             self.kept = [self._restored(saved, place, self.quota(stages - 1)) for place in range(stages)]
+        if self.keeps_answers:
+            self.answers = [self._restored_answers(saved, place) for place in range(stages)]
 
     def _restored(self, saved: State, place: int, quota: int) -> ImageSet:
-        """The images of one task: so many of each class, in the order of the classes."""
-        images, labels = saved[f"kept.{place}.images"], saved[f"kept.{place}.labels"]
-        spec = self.stream.tasks[place].data.spec
-        if not torch.equal(labels, torch.arange(spec.classes).repeat_interleave(quota)):
+        """The images of one task: where the memory is balanced, so many of each class, in the order of the classes."""
+        prefix = f"kept.{place}."
+        data = unpacked({name.removeprefix(prefix): part for name, part in saved.items() if name.startswith(prefix)})
+        task = self.stream.tasks[place]
+        spec, provider = task.data.spec, self.provider
+        assert provider is not None
+        balanced = torch.arange(spec.classes).repeat_interleave(quota)
+        if provider.balanced and not torch.equal(data.labels, balanced):
             raise ValueError(f"memory {place + 1} has other labels")
-        if images.shape != (len(labels), spec.channels, spec.size, spec.size):
-            raise ValueError(f"memory {place + 1} has images of the shape {tuple(images.shape)}")
-        formation = int(saved.get(f"kept.{place}.formation", torch.tensor(1)).item())
-        if self.provider is None or formation != self.provider.formation(self.stream.tasks[place]):
-            raise ValueError(f"memory {place + 1} has the formation {formation}")
-        return ImageSet(images, labels, saved.get(f"kept.{place}.targets"), formation)
+        if len(data) and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < spec.classes:
+            raise ValueError(f"memory {place + 1} has labels that are no classes")
+        if data.images.shape[1:] != (spec.channels, spec.size, spec.size):
+            raise ValueError(f"memory {place + 1} has images of the shape {tuple(data.images.shape)}")
+        if data.formation != provider.formation(task):
+            raise ValueError(f"memory {place + 1} has the formation {data.formation}")
+        return data
 
-
-def _formation(data: ImageSet) -> torch.Tensor | None:
-    """As a state has it, which leaves out that there are no tiles."""
-    return torch.tensor(data.formation) if data.formation > 1 else None
+    def _restored_answers(self, saved: State, place: int) -> torch.Tensor:
+        """The network's answers for the images of one task."""
+        answers = saved[f"answers.{place}"]
+        if answers.shape != (self.kept[place].trained_on, self.stream.seen(place)) or not answers.is_floating_point():
+            raise ValueError(f"memory {place + 1} has answers of the shape {tuple(answers.shape)}")
+        return answers
 
 
 def rehearsed(task: Task, data: ImageSet, classes: int) -> ImageSet:

@@ -1,9 +1,7 @@
-"""Where memories come from: any method of the core run on a task's own data, proxy-set files, or all data."""
+"""Where memories come from: what all sources share, proxy-set files, and all data."""
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,21 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from continual.kept import bytes_of, settled
 from continual.settings import JOINT
 from continual.stream import Stream, Task
-from proxyset.artefact.build import ProxySpec, build_file
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.artefact.store import is_same, load_or_build, store_path
-from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
-from proxyset.data.spec import to_pixels
 from proxyset.errors import InputError
-from proxyset.files import check_writable
-from proxyset.methods.base import Method
-from proxyset.methods.coreset import FeatureCoreset
-from proxyset.methods.ranking import pick
-from proxyset.progress import Progress
-from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
 
 
@@ -35,6 +24,8 @@ class Provider(ABC):
     name: str
     bounded: ClassVar[bool] = True
     """Whether the budget limits what is kept, and a run's state holds it."""
+    balanced: ClassVar[bool] = True
+    """Whether it keeps equally many of every class."""
 
     def settings(self, task: Task, ipc: int) -> dict[str, Any]:
         """Everything about it that determines what it gives."""
@@ -56,8 +47,34 @@ class Provider(ABC):
         return 1
 
     def keep_as(self, task: Task) -> KeepAs:
-        """How a file keeps the images that are no pixels."""
+        """How images that are no pixels, and soft targets, are kept."""
         return "float32"
+
+    def bytes_each(self, task: Task) -> int:
+        """Bytes of one stored image of a task, with its soft targets: in advance."""
+        return task.data.spec.channels * task.data.spec.size**2
+
+    def most(self, task: Task) -> int:
+        """Of how many stored images per class there can be at most."""
+        return min(task.data.train.labels.bincount(minlength=len(task.classes)).tolist())
+
+    def keep(self, stream: Stream, kept: list[ImageSet], quota: int) -> list[torch.Tensor]:
+        """Which images of each task stay, where each class has so many: those at the head of its ranked list.
+
+        Args:
+            kept: what is kept of the tasks so far, the newest at the end.
+        """
+        return [
+            head_of_each_class(data, len(task.classes), quota) for task, data in zip(stream.tasks, kept, strict=False)
+        ]
+
+    def recondense(self, task: Task, data: ImageSet, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        """A smaller memory of a task, made from the one that is kept, and the seconds that it took.
+
+        Raises:
+            InputError: it cannot make one.
+        """
+        raise InputError(f"`shrink=recondense` needs a method; {self.name} is none: leave it out")
 
     @abstractmethod
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
@@ -71,91 +88,13 @@ class Provider(ABC):
         """
 
 
-@dataclass(frozen=True)
-class MethodProvider(Provider):
-    """A method of the core, run on the task's training data. What it makes is kept by content and used again.
-
-    Attributes:
-        ranks_by_learner: whether `supply` will be given the network that is being learned.
-        show: from the title of a piece of work to what shows its progress.
-    """
-
-    method: Method
-    store: Path
-    seed: int
-    session: Session
-    show: Callable[[str], Progress]
-    ranks_by_learner: bool = False
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.method.name
-
-    def settings(self, task: Task, ipc: int) -> dict[str, Any]:
-        ranker = self._learner_method()
-        if ranker is not None:
-            tiles = {"formation": ranker.formation} if ranker.formation > 1 else {}
-            return {"features": "of the network being learned", "l2_normalise": ranker.l2_normalise, **tiles}
-        return self.method.resolved(self._spec(task, ipc).problem)
-
-    def check(self, task: Task, ipc: int) -> None:
-        self.method.check(self._spec(task, ipc).problem)
-        try:
-            check_writable(self.store)
-        except InputError as error:
-            raise InputError(str(error).replace("`out`", "`store`")) from None
-
-    def estimate(self, task: Task, ipc: int) -> float:
-        wanted = self._spec(task, ipc)
-        if self._learner_method() is not None or self._is_stored(wanted, task):
-            return 0.0
-        engine = wanted.engine(self.session)
-        estimate = self.method.estimate(wanted.problem, self.session, engine)
-        engine.check_memory(estimate)
-        return estimate.seconds
-
-    def formation(self, task: Task) -> int:
-        return self.method.tiles_across()
-
-    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
-        wanted, ranker = self._spec(task, ipc), self._learner_method()
-        if net is not None and ranker is not None:
-            started = time.monotonic()
-            generator = make_generator(self.seed, "condense", ranker.name)
-            ranked = ranker.rank_by(net, wanted.problem, self.session.device, generator)
-            data = pick(wanted.problem, ranked, ranker.formation)
-            return _as_pixels(data, task), time.monotonic() - started
-        path = self._path(wanted, task)
-        options: Any = {"session": self.session, "progress": self.show(path.stem)}
-        if path.exists() and not self._is_stored(wanted, task):  # stored with other facts
-            proxy = build_file(wanted, path, force=True, **options)
-        else:
-            proxy = load_or_build(wanted, path, **options)
-        data = _as_pixels(proxy.data, task) if self.method.picks_real else proxy.data
-        return data, proxy.provenance["seconds"]
-
-    def _spec(self, task: Task, ipc: int) -> ProxySpec:
-        return ProxySpec(task.data, self.method, ipc, self.seed)
-
-    def _path(self, wanted: ProxySpec, task: Task) -> Path:
-        return store_path(wanted, self.session, self.store, task.name)
-
-    def _is_stored(self, wanted: ProxySpec, task: Task) -> bool:
-        path = self._path(wanted, task)
-        return path.exists() and is_same(ProxySet.load(path), wanted, self.session)
-
-    def _learner_method(self) -> FeatureCoreset | None:
-        """The method, if its images are ranked by features of the network that is being learned, as EEIL does."""
-        method = self.method
-        return method if self.ranks_by_learner and isinstance(method, FeatureCoreset) and method.trains() else None
-
-
 @dataclass
 class FileProvider(Provider):
     """Proxy sets from files, one for each task, each made from exactly that task's training data."""
 
     stream: Stream
     paths: tuple[Path, ...]
+    kept: KeepAs = "float32"
     name: str = "file"
 
     @cached_property
@@ -198,12 +137,19 @@ class FileProvider(Provider):
         return self._proxy(task).data.formation
 
     def keep_as(self, task: Task) -> KeepAs:
-        return self._proxy(task).keep_as
+        """As the settings say, or as in the file where they say nothing."""
+        return self._proxy(task).keep_as if self.kept == "float32" else self.kept
+
+    def bytes_each(self, task: Task) -> int:
+        return bytes_of(self._proxy(task).data[:1], self.keep_as(task))
+
+    def most(self, task: Task) -> int:
+        return self._proxy(task).ipc
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         proxy = self._proxy(task)
         data = first_of_each_class(proxy.data, len(task.classes), ipc)
-        return data, proxy.provenance.get("seconds", 0.0)
+        return settled(data, self.keep_as(task)), proxy.provenance.get("seconds", 0.0)
 
     def _proxy(self, task: Task) -> ProxySet:
         if task.name not in self.by_task:
@@ -237,12 +183,11 @@ class AllData(Provider):
         return task.data.train, 0.0
 
 
-def _as_pixels(data: ImageSet, task: Task) -> ImageSet:
-    """Real images in a byte per value, as they take in a dataset."""
-    return replace(data, images=to_pixels(data.images, task.data.spec))
-
-
 def first_of_each_class(data: ImageSet, classes: int, count: int) -> ImageSet:
     """The first `count` images of each class of a set that is ordered by class and rank."""
-    rows = torch.arange(len(data)).view(classes, len(data) // classes)
-    return data[rows[:, :count].flatten()]
+    return data[head_of_each_class(data, classes, count)]
+
+
+def head_of_each_class(data: ImageSet, classes: int, count: int) -> torch.Tensor:
+    """Their positions."""
+    return torch.arange(len(data)).view(classes, len(data) // classes)[:, :count].flatten()

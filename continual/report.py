@@ -65,6 +65,8 @@ def print_report(results: Sequence[StreamResult]) -> None:
     wide.print(_measures(results))
     if len(results) == 1:
         wide.print(_matrix(results[0]))
+        if results[0].get("per_task"):
+            wide.print(_costs(results[0]))
     for name, words in DEFINITIONS.items():
         console.print(f"{name.replace('_', ' ')}: {words}")
 
@@ -127,6 +129,14 @@ def _matrix(result: StreamResult) -> Table:
     for stage, row in enumerate(result.matrix):
         cells = ("" if value is None else f"{100 * value:.1f}" for value in row)
         table.add_row(f"after T{stage + 1}", *cells)
+    return table
+
+
+def _costs(result: StreamResult) -> Table:
+    table = Table("", "time", "images", "trained on", "KiB", title="what each task took, and the memory after it")
+    for stage, cost in enumerate(result["per_task"]):
+        kept = str(cost["images"]), str(cost["training_images"]), f"{cost['bytes'] / 1024:.1f}"
+        table.add_row(f"T{stage + 1}", duration(cost["seconds"]), *kept)
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continual.folder import MATRIX, MEMORY, RESULTS, TABLE
+from continual.folder import MATRIX, MEMORY, RESULTS, TABLE, TRACE
 from continual.settings import JOINT
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
@@ -97,10 +97,13 @@ def write_results(folder: Path, result: StreamResult, memory: "Memory | None" = 
 
 
 def draw_results(folder: Path, result: StreamResult, memory: "Memory | None" = None) -> None:
-    """matrix.png, of a `memory` memory.png, and results.csv: a row per stage and task."""
+    """matrix.png, of a trace trace.png, of a `memory` memory.png, and results.csv: a row per stage and task."""
     from continual.figures import save_matrix, save_memory
+    from continual.tracing import save_trace
 
     save_matrix(result, folder / MATRIX)
+    if result.get("trace"):
+        save_trace(result, folder / TRACE)
     if memory is not None and memory.kept and result["memory"] != JOINT:
         save_memory(memory, folder / MEMORY)
     write_atomic(folder / TABLE, to_csv([result]))

@@ -51,6 +51,24 @@ class StoredMemory(OpenSchema):
     seconds: Seconds
 
 
+class StoredCost(OpenSchema):
+    """What a task took, and what is remembered after it."""
+
+    seconds: Seconds
+    images: Count
+    training_images: Count
+    bytes: Count
+
+
+class StoredPoint(OpenSchema):
+    """Right answers per task after an epoch; −1 for tasks that were still to come."""
+
+    stage: Positive
+    phase: str
+    epoch: Positive
+    correct: list[Annotated[int, Field(ge=-1)]]
+
+
 class StoredResult(Schema):
     """The result of one run. Its measures must follow from its counts."""
 
@@ -58,6 +76,10 @@ class StoredResult(Schema):
     kd: bool
     memory_settings: dict[str, Any] = Field({})
     budget: dict[str, Positive] = Field(min_length=1)
+    equal: str = "images"
+    keep_as: str = "float32"
+    shrink: str = "head"
+    condense_with: str = "own"
     choices: str
     learning: StoredLearning
     stream: StoredStream
@@ -73,6 +95,8 @@ class StoredResult(Schema):
     forgetting: Difference
     backward_transfer: Difference
     memory_kept: StoredMemory
+    per_task: list[StoredCost] = Field([])
+    trace: list[StoredPoint] = Field([])
     seconds: Seconds
     threads: Positive = 1
     versions: dict[str, str] = Field({})
@@ -89,6 +113,8 @@ class StoredResult(Schema):
             for task, right in enumerate(row):
                 if not (0 <= right <= images[task] if task <= stage else right == -1):
                     raise ValueError(f"`correct` has {right} of {images[task]} images of task {task + 1}")
+        if any(len(point.correct) != count or point.stage > count for point in self.trace):
+            raise ValueError(f"`trace` must have {count} counts in each point")
         measures = summarise(np.array(self.correct, dtype=np.float64), np.array(images))
         for name, value in measures.items():
             if not _same(getattr(self, name), value):

@@ -1,15 +1,16 @@
 """What a user chooses: the stream, the memory's budget, and how tasks are learned."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from proxyset.data.choice import DataChoice
-from proxyset.settings import Settings
+from proxyset.settings import ByteCount, KeepAs, Settings
 from proxyset.train.recipe import Recipe, Training
 
-NONE, JOINT = "none", "joint"  # memories that are no method
+NONE, JOINT, RESERVOIR = "none", "joint", "reservoir"  # memories that are no method
 SMALL = 16  # pixels; below, networks and condensing are scaled down, so that the embedded digits take minutes
 
 
@@ -19,13 +20,48 @@ class StreamChoice(DataChoice):
     tasks: tuple[str, ...] = Field(
         (), description="domain-incremental: datasets (names or paths) that share their classes, in this order"
     )
-    steps: int = Field(5, ge=2, description="class-incremental: how many steps `dataset` is split into by class")
+    new_classes: bool = Field(
+        False, description="`tasks` may bring classes of their own; those of the same name are the same class"
+    )
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (5,),
+        min_length=1,
+        description="class-incremental: how many steps `dataset` is split into by class, or the classes of each, such "
+        "as 50 10 10 10 10 10",
+    )
+    class_order: tuple[str, ...] = Field(
+        (), description="all class names in the order in which they come (default: drawn by the seed)"
+    )
     limit: int | None = Field(
         None,
         ge=1,
         description="training images per task, the same number of every class and the same for every seed "
         "(default: all)",
     )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("class_order", mode="before")
+    @classmethod
+    def _names_are_words(cls, value: Any) -> Any:
+        """A file has 3 where a class is called "3"."""
+        return tuple(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def split(self) -> int | tuple[int, ...]:
+        """How many steps, or the classes of each."""
+        return self.steps[0] if len(self.steps) == 1 else self.steps
+
+    def split_name(self) -> str:
+        """That in a file's name: 5steps, or 50-10-10."""
+        return steps_name(self.split())
+
+
+def steps_name(split: int | Sequence[int]) -> str:
+    """How many steps, or the classes of each, as they go into a stream's name."""
+    return f"{split}steps" if isinstance(split, int) else "-".join(map(str, split))
 
 
 class Budget(Settings):
@@ -36,16 +72,66 @@ class Budget(Settings):
         None,
         ge=1,
         description="in place of `ipc`: images in total, shared out equally over the classes of the tasks seen so far; "
-        "as they grow in number, each keeps the head of its ranked list",
+        "as they grow in number, each gives up what `shrink` says",
+    )
+    budget_bytes: ByteCount | None = Field(
+        None,
+        description="in place of `ipc`: bytes in total of images and soft targets, such as 300KiB or 2MB, shared out "
+        "likewise",
+    )
+    equal: Literal["images", "bytes"] = Field(
+        "images",
+        description="what `ipc` and `budget` count: stored images, or the bytes of so many real ones, so that a memory "
+        "whose images take more keeps fewer",
+    )
+    keep_as: KeepAs = Field(
+        "float32",
+        description="how learned images are kept: in 4, 2 or 1 bytes a value (soft targets: 4 or 2)",
+    )
+    shrink: Literal["head", "recondense"] = Field(
+        "head",
+        description="as the share of a class gets smaller: keep the head of its ranked list, or make a smaller memory "
+        "from the one that is kept",
+    )
+    condense_with: Literal["own", "learner"] = Field(
+        "own",
+        description="networks trained on a task, where the method needs any: its own, or the network that has just "
+        "learned the task",
     )
     memory_settings: tuple[str, ...] = Field(
         (), description="settings of the memory's method, such as iterations=100 distance=cosine"
     )
     store: Path = Field(Path("proxysets"), description="where condensed memories are kept, to be used again")
 
+    @model_validator(mode="after")
+    def _is_one_amount(self) -> "Budget":
+        if self.budget is not None and self.budget_bytes is not None:
+            raise ValueError("`budget` counts images and `budget_bytes` bytes: give one of them")
+        if self.budget_bytes is not None and self.equal == "bytes":
+            raise ValueError("`budget_bytes` counts bytes already: leave out `equal`")
+        return self
+
     def quota(self, slots: int) -> int:
         """Images per class and task where the tasks seen have so many classes, counted once per task."""
         return self.ipc if self.budget is None else self.budget // slots
+
+    def allowed(self, slots: int, pixels: int) -> int | None:
+        """Bytes in total where the tasks seen have so many classes and a real image takes `pixels`; None: no limit."""
+        if self.equal == "bytes":
+            return pixels * (self.ipc * slots if self.budget is None else self.budget)
+        return self.budget_bytes
+
+    def amount(self) -> dict[str, int]:
+        """The setting that says how much is kept, by its name."""
+        for name in ("budget_bytes", "budget"):
+            if (value := getattr(self, name)) is not None:
+                return {name: value}
+        return {"ipc": self.ipc}
+
+    def way(self) -> dict[str, str]:
+        """How it is kept, where that is not the usual way."""
+        usual = {"equal": "images", "keep_as": "float32", "shrink": "head", "condense_with": "own"}
+        return {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
 
 
 class TaskTraining(Training):
@@ -56,10 +142,15 @@ class TaskTraining(Training):
         description="network (default: convnet as in the paper, convnet-w32 for images under 16 pixels), or "
         "package.module:function, whose code is run: name only what you trust",
     )
-    scheme: Literal["eeil", "gdumb"] = Field(
+    scheme: Literal["eeil", "gdumb", "der", "der++"] = Field(
         "eeil",
-        description="eeil: go on from the previous network; gdumb: a fresh one on the memory only, after each task",
+        description="eeil: go on from the previous network; gdumb: a fresh one on the memory only, after each task; "
+        "der: go on, and keep the network's answers with the memory, to answer so still; der++: its labels too",
     )
+    der_weight: float = Field(
+        0.3, ge=0, description="weight of the squared distance to the answers that der and der++ keep (α)"
+    )
+    der_labels: float = Field(0.5, ge=0, description="weight of the memory's labels with der++ (β)")
     kd_softmax: Literal["steps", "joint"] = Field(
         "steps", description="one softmax per earlier step (EEIL), or one over all earlier classes"
     )
@@ -88,6 +179,7 @@ class TaskTraining(Training):
     )
     batch_size: int = Field(128, ge=2, description="images in a minibatch")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay")
+    trace: bool = Field(False, description="test on all tasks so far after every epoch, and draw that")
     gdumb_epochs: int = Field(
         1000,
         ge=1,

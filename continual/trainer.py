@@ -1,5 +1,6 @@
 """How the network of a run is made, trained and tested: what every scheme shares."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +38,8 @@ class Phase:
         recipe: how the network is trained.
         teacher: a network whose answers are distilled.
         order: draws the minibatches (None: every image once, shuffled).
+        loss: in place of the recipe's, with what it gets for each image (None: its labels or targets).
+        answers: see `Hooks`.
         lr_setting: of the user's, which sets the recipe's learning rate.
     """
 
@@ -45,11 +48,20 @@ class Phase:
     recipe: Recipe
     teacher: nn.Module | None = None
     order: Order | None = None
+    loss: Loss | None = None
+    answers: Tensor | None = None
     lr_setting: str = "lr"
+
+
+Watch = Callable[[Classifier, Phase, int], None]
+"""Is told the network, what it is trained for, and the number of epochs done."""
 
 
 class Trainer:
     """Builds, trains and tests the network of one run over a stream.
+
+    Attributes:
+        watch: called after every epoch (None: nobody is).
 
     Args:
         progress: see `proxyset.progress.shown`; every training has its own line.
@@ -69,6 +81,7 @@ class Trainer:
         first = stream.tasks[0].data.spec
         self.spec = replace(first, flip=all(task.data.spec.flip for task in stream.tasks))  # batches mix all tasks
         self.net = learning.network(first.size)
+        self.watch: Watch | None = None
         self._gradients: dict[tuple[Any, ...], Gradients] = {}
 
     def show(self, title: str) -> Progress:
@@ -99,6 +112,13 @@ class Trainer:
         net.classifier = GrowingHead(net.classifier)  # type: ignore[arg-type]
         return net  # type: ignore[return-value]
 
+    def grown(self, stages: int) -> Classifier:
+        """A network of the structure that one has which went on through so many stages."""
+        net = self.fresh(0)
+        for stage in range(stages):
+            self.grow(net, stage)
+        return net
+
     def grow(self, net: Classifier, stage: int) -> None:
         """Give the head a part for the classes that come with `stage`, if any."""
         new = self.stream.seen(stage) - self.stream.seen(stage - 1)
@@ -121,11 +141,17 @@ class Trainer:
                     f"epoch {done} of {epochs}: lower `{phase.lr_setting}`"
                 )
             line(done, epochs)
+            if self.watch is not None:
+                self.watch(net, phase, done)
 
-        engine = self.engine(net, phase.recipe, len(data), distils=phase.teacher is not None)
+        engine = self.engine(net, phase.recipe, len(data), distils=phase.teacher is not None or phase.loss is not None)
+        loss = phase.loss
+        if phase.teacher is not None:
+            loss = self.distilling_loss(phase.teacher, phase.recipe, engine)
         hooks = Hooks(
+            answers=phase.answers,
             order=phase.order,
-            loss=None if phase.teacher is None else self.distilling_loss(phase.teacher, phase.recipe, engine),
+            loss=loss,
             on_epoch=after_epoch,
         )
         generator = make_generator(self.seed, "learn", phase.stage, phase.name)
@@ -139,7 +165,7 @@ class Trainer:
         work = Work(cost, passed, passed / min(recipe.batch_size, max(1, images)), has_batch_norm(net))
         engine = self.session.plan(work)
         if engine.compiled and distils:
-            self.session.say_once("trainings with distillation are not compiled: only the plain cross-entropy is")
+            self.session.say_once("trainings with distillation or kept answers are not compiled: plain losses are")
             return replace(engine, compiled=False)
         return engine
 
@@ -167,10 +193,16 @@ class Trainer:
 
     def test(self, net: Classifier, stage: int) -> Tensor:
         """For every task up to `stage` how many of its test images get the right class among all seen so far."""
-        right, size = [], self.test_batch(net)
+        right, size, answers = [], self.test_batch(net), set()
         for task in self.stream.tasks[: stage + 1]:
             answered = predict(net, task.data.test, task.data.spec, size).cpu()
+            answers |= set(answered.unique().tolist())
             right.append(int((answered == task.relabel(task.data.test.labels)).sum()))
+        if len(answers) == 1 and self.stream.seen(stage) > 1:
+            self.session.say_once(
+                f"after {self.stream.tasks[stage].name} the network gives every test image the same answer: it has "
+                "collapsed, and a lower learning rate may help"
+            )
         return torch.tensor(right)
 
     def test_batch(self, net: nn.Module) -> int:

@@ -44,6 +44,24 @@ Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=10 * 365 *
 """Seconds; in words 90s, 20min, 1h30min."""
 
 
+BYTES = {"B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
+
+
+def _byte_count(value: Any) -> Any:
+    """A number of bytes in words as a number; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    units = {name.lower(): size for name, size in BYTES.items()}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", value.strip().lower())
+    if found is None or found[2] not in units:
+        raise ValueError(f"must be a number of bytes such as 300KiB or 2MB (units: {', '.join(BYTES)})")
+    return int(float(found[1]) * units[found[2]])
+
+
+ByteCount = Annotated[int, BeforeValidator(_byte_count), Field(ge=1)]
+"""Bytes; in words 300KiB, 2MB."""
+
+
 MAX_SEED = 2**32 - 1  # what every generator that is seeded takes
 
 SeedNumber = Annotated[int, Field(ge=0, le=MAX_SEED)]

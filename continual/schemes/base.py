@@ -21,6 +21,13 @@ class Scheme(ABC):
     distils: ClassVar[bool] = False
     """Whether it can learn from the answers of the previous network."""
 
+    without_kd: ClassVar[str] = (
+        "a network that starts afresh after each task has no previous one to distil: leave out `kd`"
+    )
+    """Why not, where it cannot."""
+    keeps_answers: ClassVar[bool] = False
+    """Whether the network's answers for what the memory keeps are kept with it."""
+
     def __init__(self, trainer: Trainer, memory: Memory) -> None:
         self.trainer, self.memory = trainer, memory
         self.stream, self.learning = trainer.stream, trainer.learning
@@ -30,9 +37,7 @@ class Scheme(ABC):
     def check(cls, learning: Learning, stream: Stream, memory: str) -> None:
         """Raise `InputError` for what cannot work with this stream and memory. Subclasses add to it."""
         if learning.kd and not cls.distils:
-            raise InputError(
-                "a network that starts afresh after each task has no previous one to distil: leave out `kd`"
-            )
+            raise InputError(cls.without_kd)
 
     @classmethod
     @abstractmethod

@@ -66,10 +66,7 @@ class Eeil(Scheme):
         return [(self.learning.stage_recipe(), new), *tuning]
 
     def rebuild(self, stages: int) -> Classifier:
-        net = self.trainer.fresh(0)
-        for stage in range(stages):
-            self.trainer.grow(net, stage)
-        return net
+        return self.trainer.grown(stages)
 
     def _fine_tunes(self, stage: int) -> bool:
         return self.learning.balance and stage > 0

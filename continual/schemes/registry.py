@@ -1,12 +1,13 @@
 """Every scheme by name."""
 
 from continual.schemes.base import Scheme
+from continual.schemes.der import Der, DerPlusPlus
 from continual.schemes.eeil import Eeil
 from continual.schemes.gdumb import GDumb
 from continual.schemes.joint import Joint
 from continual.settings import JOINT
 
-SCHEMES: dict[str, type[Scheme]] = {"eeil": Eeil, "gdumb": GDumb}
+SCHEMES: dict[str, type[Scheme]] = {"eeil": Eeil, "gdumb": GDumb, "der": Der, "der++": DerPlusPlus}
 
 
 def scheme_class(name: str, memory: str) -> type[Scheme]:

@@ -19,7 +19,7 @@ from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
 from proxyset.artefact.storage import check_keep_as, rounded
 from proxyset.artefact.trace import Trace, marks, split
-from proxyset.checkpoint import Checkpoint
+from proxyset.checkpoint import Checkpoint, State
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
@@ -33,6 +33,7 @@ from proxyset.methods.teacher import make
 from proxyset.progress import Progress, shown
 from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
+from proxyset.tensors import digest_of
 
 if TYPE_CHECKING:
     from proxyset.methods.base import Watch
@@ -48,6 +49,7 @@ class ProxySpec:
     seed: int = 0
     keep_as: KeepAs = "float32"
     clock: Clock | None = None  # that set the method's iterations
+    learner: State | None = None  # see `Context`; what it holds is part of which set is wanted
     trace: int = 0  # points at which a student is tested on images that are held out for that
     film: int = 0  # points at which the images are kept, in a file beside the set's own
 
@@ -118,6 +120,7 @@ class ProxySpec:
             "ipc": self.ipc,
             "seed": self.seed,
             **kept,
+            **({} if self.learner is None else {"learner": digest_of(self.learner)}),
             **({"held_out": len(self._split[1])} if self._split[1] is not None else {}),
             **({} if self.clock is None else {"within": self.clock.facts()}),
         } | engine.facts()
@@ -248,7 +251,8 @@ def _build(
     clock = checkpoint or Checkpoint(Path(), 1, {})  # counts the seconds of all the processes that worked on it
     generator = make_generator(wanted.seed, "condense", method.name)
     keep, film = (None, None) if path is None else (keep_folder(path), film_path(path))
-    context = Context(generator, session, engine, progress, checkpoint, keep, wanted.watch(session, clock, film))
+    watch = wanted.watch(session, clock, film)
+    context = Context(generator, session, engine, progress, checkpoint, keep, watch, learner=wanted.learner)
     data = make(method, wanted.problem, context)
     if not data.labels.equal(wanted.problem.labels):
         raise RunError(

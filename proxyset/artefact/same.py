@@ -31,8 +31,7 @@ def _lasting(facts: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
     """What of a set's facts says which set it is, as it reads back from a file."""
     data = facts.get("dataset", {})
     kept = {key: facts.get(key) for key in ("method", "settings", "ipc", "seed")}
-    if "held_out" in facts:
-        kept["held_out"] = facts["held_out"]
+    kept |= {key: facts[key] for key in ("held_out", "learner") if key in facts}
     if facts.get("keep_as", PLAIN) != PLAIN:  # what sets were made with that do not say it
         kept["keep_as"] = facts["keep_as"]
     return json.loads(json.dumps(kept | {"sha256": data.get("sha256"), "form": form_of(spec)}))

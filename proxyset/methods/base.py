@@ -85,6 +85,8 @@ class Context:
         watch: is told after each step how many there were, and what gives the set as it is now.
         keep: folder for what other work can use again, such as teachers (None: this process alone remembers it).
         facts: what is found out on the way, for the provenance.
+        learner: weights of a network of the method's kind that has just learned these images, if there is one; it
+            stands in for networks that the method would train on them.
         generated_by: is given the weights of a network that draws more images, where the method learns one.
     """
 
@@ -97,6 +99,7 @@ class Context:
     watch: Watch | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     generated_by: State = field(default_factory=dict)
+    learner: State | None = None
     _used: list[Gradients | Features] = field(default_factory=list)
 
     def gradients(self, net: str, spec: DatasetSpec, condensing: bool = False) -> Gradients:

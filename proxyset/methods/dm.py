@@ -102,7 +102,9 @@ class DM(Augmented):
         return self.iterations
 
     def trained_networks(self, problem: Problem, context: Context) -> list[State]:
-        """The weights of networks trained on the whole set, after every epoch of every training."""
+        """The weights of networks trained on the whole set, after every epoch of every training; or of the learner."""
+        if context.learner is not None:
+            return [context.learner]
         from proxyset.methods.snapshots import take
 
         trained = [take(course, problem, context) for course in self.courses(problem)]

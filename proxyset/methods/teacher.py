@@ -19,7 +19,7 @@ from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.kept import obtain
 from proxyset.methods.snapshots import check_counts, course_of, take, tested_at_once, training_seconds
 from proxyset.methods.students import Trial, answers
-from proxyset.nets.build import build_net, check_net
+from proxyset.nets.build import build_net, check_net, full_name
 from proxyset.train.recipe import ALL
 
 
@@ -56,21 +56,31 @@ def make(method: Method, problem: Problem, context: Context) -> ImageSet:
     if method.targets != "teacher":
         return method.condense(problem, context)
     method.check(problem)
-    find_teacher(method, problem, context)  # first, so that what can fail fails before hours of other work
+    if context.learner is None:
+        find_teacher(method, problem, context)  # first, so that what can fail fails before hours of other work
     return label(method, method.condense(problem, context), problem, context)
 
 
 def label(method: Method, data: ImageSet, problem: Problem, context: Context) -> ImageSet:
     """`data` with the teacher's answers as soft targets: N×classes float32, or N×f²×classes, a row for every tile.
 
+    Where the context has a learner, that is the teacher.
+
     `context.facts["teacher"]` says who the teacher is and how many of its answers agree with the labels.
     """
-    teacher, spec = find_teacher(method, problem, context), problem.spec
+    spec, learner = problem.spec, context.learner
+    if learner is not None:
+        teacher = Teacher(full_name(method.teacher_name(), spec.size), learner, 0, 0.0, 0.0)
+    else:
+        teacher = find_teacher(method, problem, context)
     size = tested_at_once(teacher.net, spec, context.session, context.engine)
     targets = answers(teacher.build(spec, context.session.device), data, spec, size)
     labelled = replace(data, targets=targets)
     tiles = labelled.unfold()
     agrees = (tiles.answers.argmax(1) == tiles.labels).double().mean().item()
+    if learner is not None:  # how it was trained is its maker's to say
+        context.facts["teacher"] = {"net": teacher.net, "learner": True, "agrees": agrees}
+        return labelled
     context.facts["teacher"] = {
         "net": teacher.net,
         "epoch": teacher.epoch,

@@ -24,6 +24,7 @@ class Hooks:
     """What a caller adds to the training.
 
     Attributes:
+        answers: what the loss gets for each image, N×anything, in place of the labels or soft targets of the data.
         order: draws the minibatches of an epoch (None: every image once, shuffled, `recipe.batch_size` at a time).
         loss: of the augmented images, their logits and answers, in place of the recipe's; a mean over the images,
             because minibatches may be split.
@@ -32,6 +33,7 @@ class Hooks:
         extra: tensors of the caller's that belong to the state; refilled in place when going on.
     """
 
+    answers: Tensor | None = None
     order: Order | None = None
     loss: Loss | None = None
     on_batch: Callable[[Tensor, Tensor], None] | None = None
@@ -74,6 +76,8 @@ def fit(
     for epoch in range(checkpoint.step if checkpoint is not None else 0, recipe.epochs):
         for index in _batches(hooks.order, len(data), recipe.batch_size, generator):
             images, answers = batch(data, index, spec, device)
+            if hooks.answers is not None:
+                answers = hooks.answers[index].to(device)
             images = augment.apply(augment.draw(names, generator, len(index)), images)
             if recipe.cutmix:
                 images, answers = cutmix(images, answers, spec.classes, recipe.cutmix, generator)

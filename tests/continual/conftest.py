@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from continual.api import learn_stream, prepare
+from continual.loading import join_domains, split_classes
 from continual.results import StreamResult
 from continual.schemes.base import Scheme
 from continual.settings import Budget, Learning
-from continual.stream import Stream, join_domains, split_classes
+from continual.stream import Stream
 from continual.trainer import Phase, Trainer
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
@@ -84,7 +85,9 @@ def untimed(result: StreamResult) -> dict[str, Any]:
     """A result without what a clock wrote."""
     values = result.to_dict()
     kept = {key: value for key, value in values["memory_kept"].items() if key != "seconds"}
-    return {key: value for key, value in values.items() if key not in ("seconds", "created")} | {"memory_kept": kept}
+    costs = [{key: value for key, value in cost.items() if key != "seconds"} for cost in values["per_task"]]
+    rest = {key: value for key, value in values.items() if key not in ("seconds", "created")}
+    return rest | {"memory_kept": kept, "per_task": costs}
 
 
 def stopped_and_resumed(

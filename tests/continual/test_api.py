@@ -11,9 +11,10 @@ import torch
 import continual
 from continual.api import STATE, learn_stream
 from continual.estimate import estimate
+from continual.loading import load_stream
 from continual.results import RESULTS, read_result
 from continual.settings import Budget, Learning, StreamChoice
-from continual.stream import Stream, load_stream
+from continual.stream import Stream
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.session import Session
 from tests.continual.conftest import FEW, make_scheme, untimed

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from continual.choose import check_settings, label, memory_name, method_for, read_settings, settings_of
-from continual.providers import MethodProvider, first_of_each_class
-from continual.stream import Stream, join_domains, split_classes
+from continual.loading import join_domains, split_classes
+from continual.method_provider import MethodProvider
+from continual.providers import first_of_each_class
+from continual.stream import Stream
 from proxyset.artefact.build import build
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError

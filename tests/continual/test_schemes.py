@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from continual.loading import join_domains, split_classes
 from continual.schemes.eeil import half_and_half
 from continual.schemes.registry import scheme_class
 from continual.settings import Learning
-from continual.stream import Stream, join_domains, split_classes
+from continual.stream import Stream
 from continual.trainer import Trainer
 from proxyset.compute.session import Session
 from proxyset.data.augment import operations

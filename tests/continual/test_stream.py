@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from continual.loading import join_domains, load_stream, split_classes
 from continual.settings import StreamChoice
-from continual.stream import Stream, Task, join_domains, load_stream, split_classes
+from continual.stream import Stream, Task
 from proxyset.data.images import ImageSet, one_hot
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
@@ -161,3 +162,48 @@ def test_tasks_of_one_name_different_shapes_or_without_tests(make_dataset: Calla
         join_domains([one, renamed(make_dataset(size=16), "big")])
     with pytest.raises(InputError, match="has no test images"):
         join_domains([one, renamed(make_dataset(test_count=0), "untested")])
+
+
+def test_steps_may_be_uneven_and_follow_a_given_order(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset(classes=5)
+    order = ("class3", "class0", "class4", "class1", "class2")
+    stream = split_classes(dataset, (3, 1, 1), seed=7, order=order)
+    assert stream.class_names == order
+    assert [task.classes for task in stream.tasks] == [(0, 1, 2), (3,), (4,)]
+    assert torch.equal(stream.tasks[1].data.train.images, dataset.train.images[dataset.train.labels == 1])
+    assert stream.name == "tiny-3-1-1"
+
+
+@pytest.mark.parametrize(
+    ("steps", "order", "message"),
+    [
+        ((3, 1), (), "must add up"),
+        ((5,), (), "must add up"),
+        (2, ("class0", "class1", "class2", "class3"), "'class4' is missing"),
+        (2, ("class0",) * 5, "'class1' is missing"),
+        (2, ("clas0", "class1", "class2", "class3", "class4"), "did you mean 'class0'"),
+    ],
+)
+def test_steps_and_orders_that_do_not_fit(
+    make_dataset: Callable[..., Dataset], steps: int | tuple[int, ...], order: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        split_classes(make_dataset(classes=5), steps, order=order)
+
+
+def test_tasks_may_bring_classes_of_their_own(make_dataset: Callable[..., Dataset]) -> None:
+    pets = renamed(make_dataset(), "pets", class_names=("cat", "dog", "hen"))
+    farm = renamed(make_dataset(seed=1), "farm", class_names=("Hen", "cow", "pig"))
+    with pytest.raises(InputError, match="`new_classes=True`"):
+        join_domains([pets, farm])
+    stream = join_domains([pets, farm], new_classes=True)
+    assert stream.class_names == ("cat", "dog", "hen", "cow", "pig")
+    assert [task.classes for task in stream.tasks] == [(0, 1, 2), (2, 3, 4)]
+    assert stream.grows
+
+
+def test_choices_that_do_not_go_together() -> None:
+    assert StreamChoice(steps=5) == StreamChoice(steps=(5,))
+    for choice, message in ((StreamChoice(new_classes=True), "`tasks`"),):
+        with pytest.raises(InputError, match=message):
+            load_stream(choice)

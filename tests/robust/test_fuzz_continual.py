@@ -10,10 +10,10 @@ import torch
 
 from continual.api import StreamRun, learn_stream
 from continual.folder import RESULTS, STATE
+from continual.loading import split_classes
 from continual.report import print_report
 from continual.results import StreamResult, read_result
 from continual.settings import Budget, Learning
-from continual.stream import split_classes
 from continual.trainer import Trainer
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset

@@ -1,0 +1,57 @@
+"""Reservoir sampling: a uniform draw from everything seen so far, whatever its class (Vitter 1985)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from continual.providers import Provider
+from continual.settings import RESERVOIR
+from continual.stream import Stream, Task
+from proxyset.data.images import ImageSet
+from proxyset.errors import InputError
+from proxyset.seeds import make_generator
+
+
+@dataclass(frozen=True)
+class Reservoir(Provider):
+    """Every image of the stream draws a number when it is seen; those with the largest ones are kept.
+
+    That is a uniform draw without replacement from all images so far, which is what reservoir sampling gives. Classes
+    and tasks with more images have more of them in memory.
+    """
+
+    stream: Stream
+    seed: int
+    name: ClassVar[str] = RESERVOIR  # type: ignore[misc]
+    balanced: ClassVar[bool] = False
+
+    def check(self, task: Task, ipc: int) -> None:
+        stage = self.stream.stage_of(task)
+        wanted, there = self._total(stage, ipc), sum(len(each.data.train) for each in self.stream.tasks[: stage + 1])
+        if wanted > there:
+            raise InputError(f"`ipc={ipc}` makes {wanted} images after task {stage + 1}, more than the {there} so far")
+
+    def most(self, task: Task) -> int:
+        """Of all classes together as many as there are: `check` sees to that."""
+        return sum(len(each.data.train) for each in self.stream.tasks)
+
+    def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
+        stage = self.stream.stage_of(task)
+        return task.data.train[self._drawn(stage).argsort(descending=True)[: self._total(stage, ipc)]], 0.0
+
+    def keep(self, stream: Stream, kept: list[ImageSet], quota: int) -> list[torch.Tensor]:
+        numbers = [self._drawn(stage).sort(descending=True).values[: len(data)] for stage, data in enumerate(kept)]
+        owner = torch.cat([torch.full((len(part),), stage) for stage, part in enumerate(numbers)])
+        first = torch.cat(numbers).argsort(descending=True, stable=True)[: self._total(len(kept) - 1, quota)]
+        counts = owner[first].bincount(minlength=len(kept)).tolist()
+        return [torch.arange(count) for count in counts]
+
+    def _total(self, stage: int, quota: int) -> int:
+        return self.stream.slots(stage) * quota
+
+    def _drawn(self, stage: int) -> torch.Tensor:
+        """The numbers of a task's images, in the order of its training set."""
+        generator = make_generator(self.seed, RESERVOIR, stage)
+        return torch.rand(len(self.stream.tasks[stage].data.train), generator=generator, dtype=torch.float64)

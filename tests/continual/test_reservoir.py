@@ -1,0 +1,62 @@
+"""Reservoir sampling: a uniform draw from everything so far."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual.api import learn_stream
+from continual.loading import join_domains
+from continual.memory import Memory
+from continual.reservoir import Reservoir
+from continual.settings import Budget, Learning
+from continual.stream import Stream
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from tests.continual.conftest import renamed, stopped_and_resumed, untimed
+
+
+def filled(stream: Stream, seed: int, **amount: int) -> Memory:
+    kept = Memory(stream, Budget(**amount), Reservoir(stream, seed))
+    kept.check()
+    for stage in range(len(stream.tasks)):
+        kept.add(stage)
+    return kept
+
+
+def test_every_image_so_far_is_as_likely(make_dataset: Callable[..., Dataset]) -> None:
+    """A task with three times the images has three times as many in memory, on average over seeds."""
+    sets = [renamed(make_dataset(counts=counts), f"set{counts}") for counts in (8, 24)]
+    stream = join_domains(sets)
+    shares = []
+    for seed in range(60):
+        kept = filled(stream, seed, budget=12)
+        assert sum(len(data) for data in kept.kept) == 12
+        shares.append(len(kept.kept[1]) / 12)
+    spread = (0.75 * 0.25 / 12 / 60) ** 0.5
+    assert abs(sum(shares) / 60 - 0.75) < 4 * spread
+
+
+def test_what_was_given_up_never_comes_back(growing: Stream) -> None:
+    kept = Memory(growing, Budget(budget=12), Reservoir(growing, 0))
+    before: set[bytes] = set()
+    for stage in range(3):
+        kept.add(stage)
+        now = {image.numpy().tobytes() for image in kept.kept[0].images}
+        assert not before or now <= before
+        before = now
+
+
+def test_more_than_was_seen_is_refused(growing: Stream) -> None:
+    with pytest.raises(InputError, match="more than the 20 so far"):
+        Memory(growing, Budget(ipc=11), Reservoir(growing, 0)).check()
+
+
+def test_a_run_with_it_goes_on(growing: Stream, quick: Learning, tmp_path: Path) -> None:
+    budget = Budget(budget=12, store=tmp_path)
+    whole = learn_stream(growing, "reservoir", budget, quick)
+    assert whole["memory_kept"]["images"] == 12
+    resumed = stopped_and_resumed(growing, "reservoir", budget, quick, tmp_path / "run")
+    assert untimed(resumed) == untimed(whole)
+    assert torch.tensor(whole["matrix"][0][0]) >= 0
