@@ -131,10 +131,12 @@ def report(record: "Record", out: Path, as_json: bool) -> None:
 
     from rich.console import Console
 
+    from search.page import save_run_page
     from search.report import without_nan, write_report
     from search.tables import print_summary
 
     summary, figures = write_report(record, out)
+    figures = [*figures, save_run_page(record, summary, out)]
     print_summary(summary, Console(stderr=as_json))
     if as_json:
         print(json.dumps(without_nan(summary), indent=1))

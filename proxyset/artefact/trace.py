@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from proxyset.artefact.trace_images import keep_images, trace_images_path
 from proxyset.checkpoint import Checkpoint
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet, hold_out
@@ -43,7 +45,7 @@ class Trace:
         steps: after which steps.
         per_iteration: steps in an iteration.
         net: the student, by name.
-        clock: counts the seconds, and keeps what was seen.
+        clock: counts the seconds, and keeps what was seen. The images of each point are kept beside it.
     """
 
     def __init__(
@@ -72,7 +74,10 @@ class Trace:
             return
         seen = [row for row in self.rows if row["step"] < step]
         seconds, started = self.clock.elapsed(), time.monotonic()
-        accuracy = self._student(result())
+        data = result()
+        accuracy = self._student(data)
+        if self.clock.path != Path():  # a set that is built in memory has no file to look at beside it
+            keep_images(trace_images_path(self.clock.path), step, data, self.spec)
         self.clock.leave_out(time.monotonic() - started)
         row = {"step": step, "iteration": step / self.per_iteration, "seconds": round(seconds, 3), "accuracy": accuracy}
         self.clock.notes["trace"] = [*seen, row]

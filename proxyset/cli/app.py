@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": ("train fresh networks on proxy sets and test them", "proxyset.cli.eval:eval_command"),
     "grid": ("build and score many sets, as one table", "proxyset.cli.grid:grid_command"),
     "show": ("say what a proxy set is, and draw it", "proxyset.cli.show:show_command"),
+    "report": ("write one page about proxy sets, to look at", "proxyset.cli.report:report_command"),
     "export": ("write a proxy set as a folder, .npz or parquet", "proxyset.cli.export:export_command"),
 }
 

@@ -166,11 +166,14 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
     interrupted --force takes both.
     """
     from proxyset.artefact.same import is_same
+    from proxyset.artefact.trace_images import is_trace_images, trace_images_path
 
     resume, force = command.output.resume, command.output.force
     existed = claims.enter_context(claim_set(path, resume=resume, force=force)).existed
     if command.how.trace:
         check_file(trace_path(path), kind="picture", made_by_us=is_picture, force=resume or force, hint=REPLACES)
+        images = trace_images_path(path)
+        check_file(images, kind="trace", made_by_us=is_trace_images, force=resume or force, hint=REPLACES)
     if not resume or checkpoint_path(path).exists():
         return True
     if not existed:
