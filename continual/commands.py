@@ -38,6 +38,7 @@ def run_command(argv: list[str]) -> None:
     command = parse(RunCommand, argv, "continual run")
     from continual.api import StreamRun
     from continual.choose import label
+    from continual.page import save_results_page
     from continual.report import print_report
     from continual.stream import load_stream
     from continual.trainer import Trainer
@@ -61,11 +62,12 @@ def run_command(argv: list[str]) -> None:
         announce_run(run)
         with resumable(folder), folders.begun(claimed, folders.RUN, force=force) as place:
             result = run.learn(place)
+            save_results_page([result], place)
     if command.output.as_json:
         print(json.dumps(result.to_dict()))
     else:
         print_report([result])
-    say(f"{folder}: results.json, results.csv and pictures")
+    say(f"{folder}: results.json, results.csv, pictures, and all of it in report.html")
 
 
 def check_output(output: RunOutput) -> None:
@@ -136,6 +138,7 @@ def compare_command(argv: list[str]) -> None:
     from continual.choose import label
     from continual.compare import check_cells, group, run_cells
     from continual.estimate import Estimate, savings
+    from continual.page import save_results_page
     from continual.report import write_summary
     from proxyset.compute.session import Session
 
@@ -157,8 +160,9 @@ def compare_command(argv: list[str]) -> None:
         with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
             results = run_cells(cells, pool, Teller(len(cells)))
             write_summary(results, place)
+            save_results_page(results, place)
     print_results(results, command.output.as_json)
-    say(f"{folder}: summary.json, results.csv, curves.png, and a folder for every run")
+    say(f"{folder}: summary.json, results.csv, curves.png, report.html, and a folder for every run")
 
 
 def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
@@ -226,8 +230,10 @@ def in_short(result: StreamResult) -> str:
 
 def report_command(argv: list[str]) -> None:
     command = parse(ReportCommand, argv, "continual report")
+    from continual.page import save_results_page
     from continual.report import write_summary
     from continual.results import draw_results, read_results
+    from proxyset.cli.report import open_if
 
     source, out = command.folder, command.output.out
     if source == Path():
@@ -242,3 +248,5 @@ def report_command(argv: list[str]) -> None:
                 write_summary(results, place)
             else:
                 draw_results(place, results[0])
+            say(str(save_results_page(results, place)))
+    open_if(command.output, claimed.path)

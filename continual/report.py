@@ -61,12 +61,15 @@ def print_report(results: Sequence[StreamResult]) -> None:
     for line in _words(results[0]):
         console.print(clean_name(line, longest=LONGEST_LINE))
     wide = Console(width=max(console.width, 120), markup=False, highlight=False)
-    wide.print(_stages(results))
-    wide.print(_measures(results))
-    if len(results) == 1:
-        wide.print(_matrix(results[0]))
+    for table in tables(results):
+        wide.print(table)
     for name, words in DEFINITIONS.items():
         console.print(f"{name.replace('_', ' ')}: {words}")
+
+
+def tables(results: Sequence[StreamResult]) -> list[Table]:
+    """Accuracy after each stage, and the measures; of a single result also its accuracy matrix."""
+    return [_stages(results), _measures(results), *([_matrix(results[0])] if len(results) == 1 else [])]
 
 
 def _words(result: StreamResult) -> Iterator[str]:

@@ -107,6 +107,7 @@ def _names(argv: Sequence[str]) -> set[str]:
 
 def report_command(argv: list[str]) -> None:
     from proxyset.cli.parse import parse
+    from proxyset.cli.report import open_if
     from proxyset.errors import InputError
     from proxyset.folders import claim_folder, mark
     from search.commands import ReportSettings
@@ -119,10 +120,12 @@ def report_command(argv: list[str]) -> None:
     if out is None or (out.exists() and out.samefile(command.run)):
         with claim_run(command.run, resume=True) as folder:
             report(record, folder.path, command.output.as_json)
+        open_if(command.output, command.run)
         return
     with claim_folder(out, kind=REPORT, force=command.output.force) as claim:
         mark(claim, REPORT)
         report(record, claim.path, command.output.as_json)
+    open_if(command.output, out)
 
 
 def report(record: "Record", out: Path, as_json: bool) -> None:

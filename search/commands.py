@@ -9,7 +9,7 @@ import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.cli.options import Command, ConfiguredCommand, Data, Opened, Output, Seed, change, flatten
 from proxyset.settings import Compute, Distinct, Settings
 from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
 
@@ -81,14 +81,14 @@ class RunSettings(ConfiguredCommand):
         return self.output.out or RUNS / name
 
 
-class ReportOutput(Output):
+class ReportOutput(Opened, Output):
     """Where the result goes."""
 
     out: Path | None = Field(None, description="where the files go (default: into the run's folder)")
 
 
 class ReportSettings(Command):
-    """Tables, results and figures of a run, from its files."""
+    """A page, tables, results and figures of a run, from its files."""
 
     examples = ("search report runs/search-digits-dsa-seed0",)
 

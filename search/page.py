@@ -70,7 +70,7 @@ def sentence(record: Record, summary: dict[str, Any]) -> str:
 
 
 def scatters(scores: MeanScores) -> list[Part]:
-    """For each ranking the truth of every architecture against its score; a point over which a pointer is says which."""
+    """For each ranking the truth of every architecture against its score; a pointer over a point says which it is."""
     truth = scores.get(TRUTH)
     return [
         scatter(name, values, truth)
@@ -80,7 +80,7 @@ def scatters(scores: MeanScores) -> list[Part]:
 
 
 def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]") -> Plot:
-    """The truth against one ranking, its first choice in another colour. Where the scores are no accuracies, their rank.
+    """The truth against one ranking, its first choice in another colour. Scores that are no accuracies stand by rank.
 
     What lies far below all others is left out and named, because it would press the others into a corner.
     """
@@ -111,7 +111,7 @@ def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]") ->
 
 def _far_below(values: "pd.Series[float]") -> "pd.Series[bool]":
     """Which lie more than three times the width of the middle half below it."""
-    low, high = values.quantile(0.25), values.quantile(0.75)
+    low, high = np.quantile(values.to_numpy(dtype=float), [0.25, 0.75])
     return values < low - 3 * max(high - low, 1e-9)
 
 

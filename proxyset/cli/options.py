@@ -71,6 +71,12 @@ class AsJson(Settings):
     as_json: bool = Field(False, serialization_alias="json", description="print the result as JSON")
 
 
+class Opened(Settings):
+    """What is done with a page."""
+
+    open_it: bool = Field(False, serialization_alias="open", description="show the page in this desktop's browser")
+
+
 class Place(Settings):
     """Where the result is written."""
 

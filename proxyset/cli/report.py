@@ -10,22 +10,15 @@ import tyro
 from pydantic import Field
 
 from proxyset.cli.app import say
-from proxyset.cli.options import AsJson, Command
+from proxyset.cli.options import AsJson, Command, Opened
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
 from proxyset.errors import InputError
-from proxyset.settings import Settings
 
 if TYPE_CHECKING:
     pass
 
 MOST_SETS = 50
-
-
-class Opened(Settings):
-    """What is done with a page."""
-
-    open_it: bool = Field(False, serialization_alias="open", description="show the page in this desktop's browser")
 
 
 class Written(Opened, AsJson):
@@ -60,15 +53,19 @@ def report_command(argv: list[str]) -> None:
     path = save_page(set_page(names, proxies), command.output.out or _place(command.files))
     if command.output.as_json:
         print(json.dumps({"out": str(path), "sets": [str(file) for file in files]}))
-    show(path, command.output.open_it)
-
-
-def show(path: Path, open_it: bool) -> None:
-    """Say where a page is, and open it where that is wanted."""
-    from proxyset.report.page import open_page
-
     say(str(path))
-    if open_it and not open_page(path):
+    open_if(command.output, path)
+
+
+def open_if(wanted: Opened, path: Path) -> None:
+    """Open a page where that is wanted.
+
+    Args:
+        path: the page, or the folder of the run that it is about.
+    """
+    from proxyset.report.page import NAME, open_page
+
+    if wanted.open_it and not open_page(path / NAME if path.is_dir() else path):
         say("no browser was found: open that file in one")
 
 
