@@ -37,9 +37,7 @@ def results_page(results: Sequence[StreamResult], pictures: Path) -> Page:
     """
     first = results[0]
     memory = picture_of(pictures / MEMORY, "The memory after the last task", "the images in memory, class by class")
-    settings: list[Part] = [
-        facts_of({k: v for k, v in result.items() if k not in MEASURES}, _name(result)) for result in results
-    ]
+    settings = [facts_of(_settings(result), f"{result.name}, seed {result['seed']}") for result in results]
     return Page(
         f"{first['stream']['name']}: {len(first.tasks)} tasks, one after another",
         sentence(results),

@@ -15,7 +15,7 @@ from search.scores import MeanScores, mean_scores
 from search.sources.trained import TRUTH
 from search.tables import agreement_table, choice_table, notes
 
-MOST_POINTS = 1500  # of one plot; of more architectures these are taken evenly from best to worst
+MOST_POINTS = 6000  # of all plots; of more architectures these are taken evenly from best to worst
 PICTURES = {
     "choices.png": "Accuracy by each choice",
     "regret.png": "Regret against time",
@@ -71,18 +71,21 @@ def sentence(record: Record, summary: dict[str, Any]) -> str:
 
 def scatters(scores: MeanScores) -> list[Part]:
     """For each ranking the truth of every architecture against its score; a pointer over a point says which it is."""
-    truth = scores.get(TRUTH)
+    truth, room = scores.get(TRUTH), MOST_POINTS // len(scores)
     return [
-        scatter(name, values, truth)
+        scatter(name, values, truth, room)
         for name, values in scores.items()
         if truth is not None and name != TRUTH and len(values.index.intersection(truth.index)) > 1
     ]
 
 
-def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]") -> Plot:
+def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]", room: int) -> Plot:
     """The truth against one ranking, its first choice in another colour. Scores that are no accuracies stand by rank.
 
     What lies far below all others is left out and named, because it would press the others into a corner.
+
+    Args:
+        room: how many points are drawn at most.
     """
     both = values.index.intersection(truth.index, sort=False)
     across = 100 * values[both] if _is_share(values) else values[both].rank()
@@ -97,7 +100,7 @@ def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]") ->
             str(arch),
             strong=arch == chosen,
         )
-        for arch in dict.fromkeys([*_evenly(list(near)), *([chosen] if chosen in near else [])])
+        for arch in dict.fromkeys([*_evenly(list(near), room), *([chosen] if chosen in near else [])])
     ]
     notes = [f"In red its first choice, {chosen}."]
     notes += [f"{len(points):,} of {len(near):,} are shown."] if len(points) < len(near) else []
@@ -146,9 +149,9 @@ def _is_share(values: "pd.Series[float]") -> bool:
     return bool(values.min() >= 0 and values.max() <= 1)
 
 
-def _evenly(names: list[Any]) -> list[Any]:
-    """So many of them as a plot has room for."""
-    step = -(-len(names) // MOST_POINTS)
+def _evenly(names: list[Any], room: int) -> list[Any]:
+    """So many of them as there is room for."""
+    step = -(-len(names) // room)
     return names[:: step or 1]
 
 

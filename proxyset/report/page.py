@@ -21,15 +21,15 @@ from markupsafe import Markup
 
 from proxyset import __version__
 from proxyset.claims import claim_file
-from proxyset.errors import RunError
 from proxyset.files import write_atomic
 from proxyset.names import clean_name
-from proxyset.report.parts import Part
+from proxyset.report.parts import Part, Words
 
 ASSETS = Path(__file__).with_name("assets")
 NAME = "report.html"
 OPENING = "<!doctype html>\n<!-- made by proxyset -->\n"
 MOST_BYTES = 5 * 10**6
+LARGE = ("picture", "slider", "gallery", "table", "plot")  # in the order in which a page does without
 LONGEST = 20_000  # letters of one text
 
 
@@ -82,15 +82,28 @@ def render(page: Page) -> str:
 def write_page(page: Page, path: Path) -> Path:
     """Write it to a place that is ours already; returns the path.
 
+    Where it is larger than 5 MB, pictures are left out, and then what else is large.
+
     Raises:
         InputError: it cannot be written.
-        RunError: it is larger than 5 MB, or the disk is full.
+        RunError: the disk is full.
     """
     data = render(page).encode(errors="replace")
-    if len(data) > MOST_BYTES:
-        raise RunError(f"the page for {str(path)!r} has {len(data) / 1e6:.1f} MB, over {MOST_BYTES / 1e6:.0f}")
+    for kind in LARGE:
+        if len(data) > MOST_BYTES:
+            page = _without(kind, page)
+            data = render(page).encode(errors="replace")
     write_atomic(path, data)
     return path
+
+
+def _without(kind: str, page: Page) -> Page:
+    """The page with a line in place of its parts of one kind."""
+    line = Words([f"A {kind} is left out here: the page would be larger than {MOST_BYTES / 1e6:.0f} MB."])
+    sections = [
+        Section(one.title, [line if part.kind == kind else part for part in one.parts]) for one in page.sections
+    ]
+    return Page(page.title, page.sentence, sections)
 
 
 def save_page(page: Page, path: Path) -> Path:

@@ -14,7 +14,7 @@ from proxyset.names import clean_name
 if TYPE_CHECKING:
     import rich.table
 
-MOST_PICTURE_BYTES = 2**20  # of a file that is embedded
+MOST_PICTURE_BYTES = 2**19  # of a file that is embedded
 MOST_ROWS = 2000  # of a table
 
 
@@ -155,8 +155,12 @@ def facts_of(values: Mapping[str, object], title: str) -> Facts:
 
 
 def first_number(text: str) -> float | None:
-    """The first number in words as people write them: `−0.12 [−0.3, 0.1]`, `1,438`, `92.5 ± 1.3 (5)`."""
-    match = re.search(r"[-−]?\d[\d,]*(?:\.\d+)?", text)
+    """The first number in words such as `−0.12 [−0.3, 0.1]` or `92.5 ± 1.3 (5)`; of a duration its seconds."""
+    if times := re.match(r"(?:(\d+) h )?(?:(\d+) min)?(?: ?(\d+) s\b)?", text.strip()):
+        hours, minutes, seconds = (int(part or 0) for part in times.groups())
+        if times[0]:
+            return float(3600 * hours + 60 * minutes + seconds)
+    match = re.search(r"[-−]?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?", text)
     return float(match[0].replace("−", "-").replace(",", "")) if match else None
 
 

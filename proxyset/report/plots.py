@@ -140,7 +140,9 @@ def _scale(values: Sequence[float], axis: Axis, first: float, last: float) -> tu
     finite += [value for value, _ in axis.ticks or ()]
     bend: Callable[[float], float] = (lambda value: math.log(max(value, 1e-9))) if axis.log else float
     low, high = bend(min(finite)), bend(max(finite))
-    room = 0.5 if axis.ticks else 0.05 * (high - low) or 0.5  # half a step beside the first and the last of some names
+    least = 1e-6 * max(abs(low), abs(high))  # less is lost in rounding
+    room = max(0.05 * (high - low), least) or 0.5
+    room = max(room, 0.5) if axis.ticks else room  # half a step beside the first and the last of some names
     low, high = low - room, high + room
 
     def place(value: float) -> float:
