@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from continual.api import learn_stream
 from continual.page import results_page, save_results_page
@@ -29,7 +30,7 @@ def test_pages_of_a_run_and_of_a_comparison(growing: Stream, quick: Learning, tm
     (plot,) = [part for part in compared.sections[0].parts if isinstance(part, Plot)]
     assert [one.name for one in plot.series] == ["none", "random"]
     spread = 100 * np.std([result.average[-1] for result in results[:2]])
-    assert plot.series[0].points[-1].spread == spread
+    assert plot.series[0].points[-1].spread == pytest.approx(spread)
     text = Seen(render(compared)).text
     assert "forgetting" in text
     assert "seed 1" in text

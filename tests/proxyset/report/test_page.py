@@ -58,7 +58,7 @@ def test_only_a_page_is_replaced(tmp_path: Path) -> None:
     path.write_text("<!doctype html>\n<p>my thesis")
     with pytest.raises(InputError, match=r"report\.html' exists and is no report"):
         save_page(evil_page(), path)
-    with pytest.raises(InputError, match="ends in .html"):
+    with pytest.raises(InputError, match=r"ends in \.html"):
         save_page(evil_page(), tmp_path / "page.png")
 
 

@@ -1,5 +1,7 @@
 """The page of proxy sets: every image at its place, scores, what differs, how a set came to be."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,6 @@ def score(net: str = "mlp", accuracies: tuple[float, ...] = (0.5, 0.75)) -> dict
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
-    import base64
-    import io
-
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.data.split(",")[1]))))
 
 
