@@ -14,7 +14,7 @@ from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, 
 from continual.settings import Budget, StreamChoice
 from proxyset.cli.advice import advice
 from proxyset.cli.app import say
-from proxyset.cli.options import extract
+from proxyset.cli.options import extract, flatten
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError
 from proxyset.names import clean_name, path_name
@@ -43,6 +43,7 @@ def run_command(argv: list[str]) -> None:
     from continual.stream import load_stream
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
+    from proxyset.loggers import Subject, logging_to
 
     check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
@@ -60,7 +61,13 @@ def run_command(argv: list[str]) -> None:
         words = f"memory {memory}, {'with' if kd else 'without'} distillation; {run.scheme.describe(learning)}"
         announce(stream, words)
         announce_run(run)
-        with resumable(folder), folders.begun(claimed, folders.RUN, force=force) as place:
+        settings = Subject(claimed.path.name, claimed.path.parent, flatten(command))
+        with (
+            resumable(folder),
+            folders.begun(claimed, folders.RUN, force=force) as place,
+            logging_to(command.output.log_to, settings) as log,
+        ):
+            run.on_stage = lambda stage, shares: log(stage_numbers(stream, shares), stage + 1)
             result = run.learn(place)
             save_results_page([result], place)
     if command.output.as_json:
@@ -68,6 +75,12 @@ def run_command(argv: list[str]) -> None:
     else:
         print_report([result])
     say(f"{folder}: results.json, results.csv, pictures, and all of it in report.html")
+
+
+def stage_numbers(stream: Stream, shares: torch.Tensor) -> dict[str, float]:
+    """What is logged after a task: the accuracy on each task so far, and their mean."""
+    names = (f"accuracy/{clean_name(task.name)}" for task in stream.tasks)
+    return dict(zip(names, shares.tolist(), strict=False)) | {"average accuracy": float(shares.mean())}
 
 
 def check_output(output: RunOutput) -> None:

@@ -2,7 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -11,6 +13,7 @@ from proxyset.cli.app import run, say
 if TYPE_CHECKING:
     from search.commands import RunSettings
     from search.folder import Record, RunFolder
+    from search.trial import Row
 
 REPORT = "search report"  # in the marker of a folder with a report and no run
 
@@ -28,9 +31,27 @@ def run_command(argv: list[str]) -> None:
 
     command, resumed = read(argv)
     with claim_run(command.folder, force=command.output.force, resume=resumed) as folder:
-        carry_out(command, folder)
+        with rows_logged(command, folder):
+            carry_out(command, folder)
         report(folder.record(), folder.path, command.output.as_json)
         say(f"{folder.path}")
+
+
+@contextmanager
+def rows_logged(command: "RunSettings", folder: "RunFolder") -> Iterator[None]:
+    """Pass the score of every trial on to the loggers that are wanted, under the name of what ranks."""
+    from proxyset.loggers import Subject, logging_to
+    from search.commands import stored
+
+    with logging_to(command.output.log_to, Subject(folder.path.name, folder.path.parent, stored(command))) as log:
+        trials = count(1)
+
+        def tell(row: "Row") -> None:
+            if row["score"] is not None:
+                log({f"score by {row['source']}": row["score"], "seconds": row["seconds"]}, next(trials))
+
+        folder.on_row = tell
+        yield
 
 
 def carry_out(command: "RunSettings", folder: "RunFolder") -> None:

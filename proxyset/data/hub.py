@@ -2,16 +2,15 @@
 
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from proxyset.data.form import Decoding
 from proxyset.data.parquet import read_parquet
 from proxyset.data.split import Split
 from proxyset.errors import InputError, one_line
+from proxyset.registry import library
 
 PREFIX = "hf:"
-EXTRA = "pip install 'proxyset[hub]'"
 
 
 def is_hub_name(source: str) -> bool:
@@ -31,7 +30,7 @@ def read_hub(source: str, form: Decoding) -> Split:
         InputError: `datasets` is not installed; it has no such dataset, or none that can be reached; its columns do not
             fit.
     """
-    datasets = library("datasets")
+    datasets = library("datasets", "hub")
     name, _, revision = source.removeprefix(PREFIX).partition("@")
     try:
         found = datasets.load_dataset(name, revision=revision or None)
@@ -51,17 +50,3 @@ def _splits(found: Any, source: str) -> dict[str, Any]:
     if "train" not in found:
         raise InputError(f"{source!r} has no split 'train', but {', '.join(map(str, found))}")
     return {name: found[name] for name in ("train", "test", "validation") if name in found}
-
-
-def library(name: str) -> ModuleType:
-    """A library of the extra `hub`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise InputError(f"this needs the library {name!r}: {EXTRA}") from None
