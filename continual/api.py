@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ class StreamRun:
         if trainer.learning.trace:
             self.record.watch(trainer)
         self.state = Checkpoint(Path(), 1, self.identity)  # counts the seconds of a run that keeps no state
+        self.on_stage: Callable[[int, torch.Tensor], None] | None = None  # is told the accuracies after each task
 
     @property
     def finished(self) -> int:
@@ -137,6 +139,8 @@ class StreamRun:
             self.record.add_stage(state.elapsed() - before, self.scheme.memory)
             if folder is not None:
                 state.offer(self.scheme.state() | self.record.state() | {"correct": self.correct})
+            if self.on_stage is not None:
+                self.on_stage(stage, self.correct[stage, : stage + 1] / torch.tensor(self._test_images()[: stage + 1]))
             seconds = state.elapsed()  # looking at a finished run again takes no time
         result = StreamResult(self.identity | self._measures(seconds) | _circumstances())
         if folder is not None:

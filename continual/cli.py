@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from proxyset.cli.app import run
-from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, Output, Seed
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, LogTo, Opened, Output, Seed
 from proxyset.settings import Compute, Distinct, Seeds, Settings
 
 COMMANDS = {
@@ -55,6 +55,10 @@ class OneMemory(Budget, MemoryName):
     """What is remembered."""
 
 
+class LoggedOutput(LogTo, RunOutput):
+    """Output."""
+
+
 class RunCommand(ConfiguredCommand):
     """Learn one task after another, rehearsing on a memory of the earlier ones."""
 
@@ -69,7 +73,7 @@ class RunCommand(ConfiguredCommand):
     learning: Learning = Field(Learning(), title="how each task is learned")
     seed: Seed = Field(Seed(), title="randomness")
     compute: Compute = Field(Compute(), title="where it runs")
-    output: RunOutput = Field(RunOutput(), title="output")
+    output: LoggedOutput = Field(LoggedOutput(), title="output")
 
 
 # compare
@@ -127,14 +131,14 @@ class CompareCommand(ConfiguredCommand):
 # report
 
 
-class ReportOutput(AsJson):
+class ReportOutput(Opened, AsJson):
     """Output."""
 
-    out: Path | None = Field(None, description="folder for the pictures (default: the run's)")
+    out: Path | None = Field(None, description="folder for the page and the pictures (default: the run's)")
 
 
 class ReportCommand(Command):
-    """Print the results in a folder of `continual run` or `compare`, and draw them again."""
+    """Print the results in a folder of `continual run` or `compare`, draw them again, and write them as a page."""
 
     examples = ("continual report runs/continual-compare-digits-5steps",)
 

@@ -14,7 +14,7 @@ from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, 
 from continual.settings import Budget, StreamChoice
 from proxyset.cli.advice import advice
 from proxyset.cli.app import say
-from proxyset.cli.options import extract
+from proxyset.cli.options import extract, flatten
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError
 from proxyset.names import clean_name, path_name
@@ -39,9 +39,11 @@ def run_command(argv: list[str]) -> None:
     from continual.api import StreamRun
     from continual.choose import label
     from continual.loading import load_stream
+    from continual.page import save_results_page
     from continual.report import print_report
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
+    from proxyset.loggers import Subject, logging_to
 
     check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
@@ -59,13 +61,26 @@ def run_command(argv: list[str]) -> None:
         words = f"memory {memory}, {'with' if kd else 'without'} distillation; {run.scheme.describe(learning)}"
         announce(stream, words)
         announce_run(run)
-        with resumable(folder), folders.begun(claimed, folders.RUN, force=force) as place:
+        settings = Subject(claimed.path.name, claimed.path.parent, flatten(command))
+        with (
+            resumable(folder),
+            folders.begun(claimed, folders.RUN, force=force) as place,
+            logging_to(command.output.log_to, settings) as log,
+        ):
+            run.on_stage = lambda stage, shares: log(stage_numbers(stream, shares), stage + 1)
             result = run.learn(place)
+            save_results_page([result], place)
     if command.output.as_json:
         print(json.dumps(result.to_dict()))
     else:
         print_report([result])
-    say(f"{folder}: results.json, results.csv and pictures")
+    say(f"{folder}: results.json, results.csv, pictures, and all of it in report.html")
+
+
+def stage_numbers(stream: Stream, shares: torch.Tensor) -> dict[str, float]:
+    """What is logged after a task: the accuracy on each task so far, and their mean."""
+    names = (f"accuracy/{clean_name(task.name)}" for task in stream.tasks)
+    return dict(zip(names, shares.tolist(), strict=False)) | {"average accuracy": float(shares.mean())}
 
 
 def check_output(output: RunOutput) -> None:
@@ -136,6 +151,7 @@ def compare_command(argv: list[str]) -> None:
     from continual.choose import label
     from continual.compare import check_cells, group, run_cells
     from continual.estimate import Estimate, savings
+    from continual.page import save_results_page
     from continual.report import write_summary
     from proxyset.compute.session import Session
 
@@ -157,8 +173,9 @@ def compare_command(argv: list[str]) -> None:
         with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
             results = run_cells(cells, pool, Teller(len(cells)))
             write_summary(results, place)
+            save_results_page(results, place)
     print_results(results, command.output.as_json)
-    say(f"{folder}: summary.json, results.csv, curves.png, and a folder for every run")
+    say(f"{folder}: summary.json, results.csv, curves.png, report.html, and a folder for every run")
 
 
 def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
@@ -226,8 +243,10 @@ def in_short(result: StreamResult) -> str:
 
 def report_command(argv: list[str]) -> None:
     command = parse(ReportCommand, argv, "continual report")
+    from continual.page import save_results_page
     from continual.report import write_summary
     from continual.results import draw_results, read_results
+    from proxyset.cli.report import open_if
 
     source, out = command.folder, command.output.out
     if source == Path():
@@ -242,3 +261,5 @@ def report_command(argv: list[str]) -> None:
                 write_summary(results, place)
             else:
                 draw_results(place, results[0])
+            say(str(save_results_page(results, place)))
+    open_if(command.output, claimed.path)

@@ -16,10 +16,11 @@ RUN, COMPARISON, REPORT = "continual run", "continual comparison", "continual re
 
 STATE, RESULTS, SUMMARY = "state.safetensors", "results.json", "summary.json"
 TABLE, MATRIX, MEMORY, CURVES, TRACE = "results.csv", "matrix.png", "memory.png", "curves.png", "trace.png"
+PAGE = "report.html"
 FILES = {
-    RUN: (STATE, RESULTS, TABLE, MATRIX, MEMORY, TRACE),
-    COMPARISON: (SUMMARY, TABLE, CURVES),
-    REPORT: (SUMMARY, TABLE, CURVES, MATRIX, TRACE),
+    RUN: (STATE, RESULTS, TABLE, MATRIX, MEMORY, TRACE, PAGE),
+    COMPARISON: (SUMMARY, TABLE, CURVES, PAGE),
+    REPORT: (SUMMARY, TABLE, CURVES, MATRIX, TRACE, PAGE),
 }
 """What is written into each kind of folder."""
 HINT = "`resume=True` goes on, `force=True` starts over, `out` names another place"

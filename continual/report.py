@@ -61,14 +61,20 @@ def print_report(results: Sequence[StreamResult]) -> None:
     for line in _words(results[0]):
         console.print(clean_name(line, longest=LONGEST_LINE))
     wide = Console(width=max(console.width, 120), markup=False, highlight=False)
-    wide.print(_stages(results))
-    wide.print(_measures(results))
-    if len(results) == 1:
-        wide.print(_matrix(results[0]))
-        if results[0].get("per_task"):
-            wide.print(_costs(results[0]))
+    for table in tables(results):
+        wide.print(table)
     for name, words in DEFINITIONS.items():
         console.print(f"{name.replace('_', ' ')}: {words}")
+
+
+def tables(results: Sequence[StreamResult]) -> list[Table]:
+    """Accuracy after each stage, and the measures; of a single result also its accuracy matrix, and what tasks cost."""
+    shown = [_stages(results), _measures(results)]
+    if len(results) == 1:
+        shown.append(_matrix(results[0]))
+        if results[0].get("per_task"):
+            shown.append(_costs(results[0]))
+    return shown
 
 
 def _words(result: StreamResult) -> Iterator[str]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from proxyset.errors import InputError, nearest
@@ -106,6 +107,18 @@ def import_object(reference: str, kind: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a user's module raises
         raise InputError(f"cannot load the {kind} {reference!r}: {describe(error)}") from None
+
+
+def library(module: str, extra: str) -> ModuleType:
+    """A library that is installed only where its extra was asked for.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(f"this needs the library {module!r}: pip install 'proxyset[{extra}]'") from None
 
 
 def describe(error: Exception) -> str:

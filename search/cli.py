@@ -2,7 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -11,6 +13,7 @@ from proxyset.cli.app import run, say
 if TYPE_CHECKING:
     from search.commands import RunSettings
     from search.folder import Record, RunFolder
+    from search.trial import Row
 
 REPORT = "search report"  # in the marker of a folder with a report and no run
 
@@ -28,9 +31,27 @@ def run_command(argv: list[str]) -> None:
 
     command, resumed = read(argv)
     with claim_run(command.folder, force=command.output.force, resume=resumed) as folder:
-        carry_out(command, folder)
+        with rows_logged(command, folder):
+            carry_out(command, folder)
         report(folder.record(), folder.path, command.output.as_json)
         say(f"{folder.path}")
+
+
+@contextmanager
+def rows_logged(command: "RunSettings", folder: "RunFolder") -> Iterator[None]:
+    """Pass the score of every trial on to the loggers that are wanted, under the name of what ranks."""
+    from proxyset.loggers import Subject, logging_to
+    from search.commands import stored
+
+    with logging_to(command.output.log_to, Subject(folder.path.name, folder.path.parent, stored(command))) as log:
+        trials = count(1)
+
+        def tell(row: "Row") -> None:
+            if row["score"] is not None:
+                log({f"score by {row['source']}": row["score"], "seconds": row["seconds"]}, next(trials))
+
+        folder.on_row = tell
+        yield
 
 
 def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
@@ -107,6 +128,7 @@ def _names(argv: Sequence[str]) -> set[str]:
 
 def report_command(argv: list[str]) -> None:
     from proxyset.cli.parse import parse
+    from proxyset.cli.report import open_if
     from proxyset.errors import InputError
     from proxyset.folders import claim_folder, mark
     from search.commands import ReportSettings
@@ -119,10 +141,12 @@ def report_command(argv: list[str]) -> None:
     if out is None or (out.exists() and out.samefile(command.run)):
         with claim_run(command.run, resume=True) as folder:
             report(record, folder.path, command.output.as_json)
+        open_if(command.output, command.run)
         return
     with claim_folder(out, kind=REPORT, force=command.output.force) as claim:
         mark(claim, REPORT)
         report(record, claim.path, command.output.as_json)
+    open_if(command.output, out)
 
 
 def report(record: "Record", out: Path, as_json: bool) -> None:
@@ -131,10 +155,12 @@ def report(record: "Record", out: Path, as_json: bool) -> None:
 
     from rich.console import Console
 
+    from search.page import save_run_page
     from search.report import without_nan, write_report
     from search.tables import print_summary
 
     summary, figures = write_report(record, out)
+    figures = [*figures, save_run_page(record, summary, out)]
     print_summary(summary, Console(stderr=as_json))
     if as_json:
         print(json.dumps(without_nan(summary), indent=1))

@@ -9,12 +9,12 @@ import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.cli.options import Command, ConfiguredCommand, Data, LogTo, Opened, Output, Seed, change, flatten
 from proxyset.settings import Compute, Distinct, Settings
 from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
 
 RUNS = Path("runs")
-NOT_STORED = ("resume", "trust", "out", "config", "force", "json")
+NOT_STORED = ("resume", "trust", "out", "config", "force", "json", "log_to")
 PLACES = ("dataset", "data_root", "address", "device", "truth", "truth_file")  # settings in which a colon names no code
 
 
@@ -32,7 +32,7 @@ class Rankings(Comparison, Proxies):
     """What ranks the architectures, and what a ranking is held against."""
 
 
-class RunOutput(Output):
+class RunOutput(LogTo, Output):
     """Where the result goes."""
 
     resume: Path | None = Field(None, description="go on with this run's folder; only unfinished trials are run")
@@ -81,14 +81,14 @@ class RunSettings(ConfiguredCommand):
         return self.output.out or RUNS / name
 
 
-class ReportOutput(Output):
+class ReportOutput(Opened, Output):
     """Where the result goes."""
 
     out: Path | None = Field(None, description="where the files go (default: into the run's folder)")
 
 
 class ReportSettings(Command):
-    """Tables, results and figures of a run, from its files."""
+    """A page, tables, results and figures of a run, from its files."""
 
     examples = ("search report runs/search-digits-dsa-seed0",)
 

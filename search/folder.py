@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KIND = "search run"  # in the marker of a run's folder
 CONFIG, PLAN, SOURCES, ROWS, SUMMARY = "config.json", "plan.json", "sources.json", "rows.jsonl", "summary.json"
-RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png")
+RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png", "report.html")
 SCHEMAS: dict[str, type[BaseModel]] = {CONFIG: Config, PLAN: Plan, SOURCES: Sources}
 OLDER = "began with an older version: it can be reported, but not gone on with"
 
@@ -50,6 +50,7 @@ class RunFolder:
     def __init__(self, path: Path, claim: Claim | None = None) -> None:
         self.path = path
         self.claim = claim
+        self.on_row: Callable[[Row], None] | None = None  # is told of every row that is kept
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -168,6 +169,8 @@ class RunFolder:
             RunError: the disk is full.
         """
         append_line(self.path / ROWS, checksummed(row))
+        if self.on_row is not None:
+            self.on_row(row)
 
     def rows(self) -> "list[Row]":
         """The finished trials. A last line that a kill cut short does not count.

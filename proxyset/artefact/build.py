@@ -51,7 +51,7 @@ class ProxySpec:
     clock: Clock | None = None  # that set the method's iterations
     learner: State | None = None  # see `Context`; what it holds is part of which set is wanted
     trace: int = 0  # points at which a student is tested on images that are held out for that
-    film: int = 0  # points at which the images are kept, in a file beside the set's own
+    film: int = 0  # points at which the images are kept, in a file beside the set's own; those of a trace always are
 
     def __post_init__(self) -> None:
         check_keep_as(self.keep_as)
@@ -81,8 +81,8 @@ class ProxySpec:
         total, each = self.method.total_steps(self.problem), self.method.steps_per_iteration(self.problem)
         spec, validation = self.dataset.spec, self._split[1]
         watchers: list[Watch] = []
-        if film is not None and self.film:
-            watchers.append(Film(marks(total, self.film), each, spec, film))
+        if film is not None and (self.film or self.trace):
+            watchers.append(Film(marks(total, self.film or self.trace), each, spec, film))
         if validation is not None:
             net, points = getattr(self.method, "net", DEFAULT_NET), marks(total, self.trace)
             watchers.append(

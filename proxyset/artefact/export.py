@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ from proxyset.names import path_name
 Writer = Callable[[ProxySet, Tensor, Path], None]
 """Of one format: set, pixels, and the file or the empty folder to write to."""
 
-FORMATS = ("folder", "npz", "parquet")
+FORMATS = ("folder", "npz", "parquet", "hub")
 KIND = "export"
+EXACT = "normalised"  # column of the images as networks see them
 
 
 def claim_export(path: Path, form: str, *, force: bool = False) -> Claim:
@@ -84,7 +86,8 @@ def _files_below(folder: Path) -> Iterator[str]:
 
 
 def export(proxy: ProxySet, path: Path, form: str, *, stored: bool = False, force: bool = False) -> float:
-    """Write the set to `path`: a folder of PNGs under train/CLASS/, an .npz, or a folder with train.parquet.
+    """Write the set to `path`: a folder of PNGs under train/CLASS/, an .npz, a folder with train.parquet, or the folder
+    of a hub's repository (`proxyset.artefact.hub`).
 
     Of a formation every tile is written at full size, as networks train on it.
 
@@ -105,7 +108,13 @@ def export(proxy: ProxySet, path: Path, form: str, *, stored: bool = False, forc
         InputError: something is there that must not be replaced; the place cannot be written.
         RunError: the disk is full.
     """
-    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet}[form]
+    from proxyset.artefact.hub import to_hub  # it stands on this module
+
+    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet, "hub": partial(to_hub, proxy)}[form]
+    if stored and form == "hub":
+        raise InputError(
+            "`stored` writes pictures to look at, and what is for a hub is a dataset: leave one of them out"
+        )
     proxy = proxy if stored else replace(proxy, data=proxy.data.unfold())
     pixels = to_pixels(proxy.data.images, proxy.spec)
     with claim_export(path, form, force=force) as claim:
@@ -180,6 +189,15 @@ def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
 
 
 def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
+    write_table(proxy, pixels, path / "train.parquet")
+
+
+def write_table(proxy: ProxySet, pixels: Tensor, path: Path, exact: bool = False) -> None:
+    """An image table as Hugging Face lays it out: PNGs, labels and, where there are any, soft targets.
+
+    Args:
+        exact: also the float images, in normalised space, as a column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -196,6 +214,10 @@ def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
         if proxy.data.formation > 1:  # a list for every tile
             kind, features[COLUMN] = pa.list_(kind), {"_type": "Sequence", "feature": features[COLUMN]}
         columns[COLUMN] = pa.array(proxy.data.targets.tolist(), kind)
+    if exact:
+        shape = list(proxy.data.images.shape[1:])
+        features[EXACT] = {"_type": "Array3D", "shape": shape, "dtype": "float32"}
+        columns[EXACT] = pa.array(proxy.data.images.tolist(), pa.list_(pa.list_(pa.list_(pa.float32()))))
     facts = {"huggingface": json.dumps({"info": {"features": features}}), MEMBER: __version__}
     if proxy.data.formation > 1:
         facts[f"{MEMBER}.{FORMATION}"] = str(proxy.data.formation)
@@ -203,4 +225,4 @@ def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     table = table.replace_schema_metadata(facts)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
-    write_atomic(path / "train.parquet", buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

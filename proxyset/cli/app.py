@@ -21,7 +21,9 @@ COMMANDS = {
     "grid": ("build and score many sets, as one table", "proxyset.cli.grid:grid_command"),
     "gradients": ("compare the gradients of real and synthetic images", "proxyset.cli.gradients:gradients_command"),
     "show": ("say what a proxy set is, and draw it", "proxyset.cli.show:show_command"),
-    "export": ("write a proxy set as a folder, .npz or parquet", "proxyset.cli.export:export_command"),
+    "report": ("write one page about proxy sets, to look at", "proxyset.cli.report:report_command"),
+    "export": ("write a proxy set for other tools", "proxyset.cli.export:export_command"),
+    "push": ("upload a proxy set with its card to a hub", "proxyset.cli.push:push_command"),
 }
 
 

@@ -26,7 +26,7 @@ from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
 from proxyset.cli.method import Choice, asked_for, without_a_name
-from proxyset.cli.options import ConfiguredCommand, Data, Output, Seed, extract, with_group
+from proxyset.cli.options import ConfiguredCommand, Data, LogTo, Output, Seed, extract, flatten, with_group
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
 from proxyset.cli.within import choose, recall
@@ -72,7 +72,7 @@ class How(Seed, Choice):
     seeds: Seeds | None = Field(None, description="build one set for each of these (default: only that of --seed)")
 
 
-class Built(Output):
+class Built(LogTo, Output):
     """What is written."""
 
     out: Path | None = Field(
@@ -186,8 +186,8 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
     resume, force = command.output.resume, command.output.force
     existed = claims.enter_context(claim_set(path, resume=resume, force=force)).existed
     pictures = [trace_path(path)] if command.how.trace else []
-    if command.how.film:
-        pictures += film_pictures(path)
+    pictures += film_pictures(path) if command.how.film else []
+    if command.how.film or command.how.trace:
         check_file(film_path(path), kind="film", made_by_us=is_film, force=resume or force, hint=REPLACES)
     for picture in pictures:
         check_file(picture, kind="picture", made_by_us=is_picture, force=resume or force, hint=REPLACES)
@@ -265,23 +265,23 @@ def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
 
 def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, argv: list[str]) -> None:
     from proxyset.artefact.build import build_claimed
+    from proxyset.loggers import Logged, Subject, logging_to
     from proxyset.progress import ProgressLine, duration
 
     line, output = ProgressLine(path.stem), command.output
-    try:
-        proxy = build_claimed(
-            wanted,
-            path,
-            session=session,
-            progress=line,
-            every=output.checkpoint_every,
-            force=output.force and not output.resume,
-        )
-    except KeyboardInterrupt as stop:
-        again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
-        raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
-    finally:
-        line.close()
+    force = output.force and not output.resume
+    subject = Subject(path.stem, path.parent, flatten(command) | {"seed": wanted.seed})
+    with logging_to(output.log_to, subject) as log:
+        try:
+            show, every = Logged(line, log), output.checkpoint_every
+            proxy = build_claimed(wanted, path, session=session, progress=show, every=every, force=force)
+        except KeyboardInterrupt as stop:
+            again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
+            raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
+        finally:
+            line.close()
+        for row in proxy.provenance.get("trace", []):
+            log({"held-out accuracy": row["accuracy"]}, round(row["iteration"]))
     _draw(command, proxy, path)
     say(f"{path.stem}: built in {duration(proxy.provenance['seconds'])}")
 

@@ -13,13 +13,15 @@ from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
 from proxyset.settings import SeedNumber
 
-SUFFIX = {"folder": "", "npz": ".npz", "parquet": "-parquet"}
+SUFFIX = {"folder": "", "npz": ".npz", "parquet": "-parquet", "hub": "-hub"}
 
 
 class Exported(Output):
     """What is written."""
 
-    format: Literal["folder", "npz", "parquet"] = Field("folder", description="PNGs by class, arrays, or a table")
+    format: Literal["folder", "npz", "parquet", "hub"] = Field(
+        "folder", description="PNGs by class, arrays, a table, or a table with a card, as a hub of datasets wants it"
+    )
     stored: bool = Field(
         False, description="of a formation, the images as they are stored: pictures of tiles, no dataset"
     )
@@ -44,6 +46,7 @@ class Export(Command):
     examples = (
         "proxyset export proxysets/digits-dsa-ipc1-seed0.safetensors",
         "proxyset export mine.safetensors --format npz --out mine.npz",
+        "proxyset export mine.safetensors --format hub",
     )
 
     file: tyro.conf.Positional[Path] = Field(Path(), title="FILE", description="proxy set")

@@ -22,7 +22,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.plain_yaml import read_yaml_mapping
-from proxyset.settings import SeedNumber, Settings
+from proxyset.settings import Distinct, SeedNumber, Settings
 
 
 class Command(Settings):
@@ -69,6 +69,20 @@ class AsJson(Settings):
     """In which form the result is printed."""
 
     as_json: bool = Field(False, serialization_alias="json", description="print the result as JSON")
+
+
+class Opened(Settings):
+    """What is done with a page."""
+
+    open_it: bool = Field(False, serialization_alias="open", description="show the page in this desktop's browser")
+
+
+class LogTo(Settings):
+    """Who is told while work runs."""
+
+    log_to: Annotated[tuple[str, ...], Distinct] = Field(
+        (), description="pass numbers on as they come: tensorboard, mlflow, or package.module:Class, whose code is run"
+    )
 
 
 class Place(Settings):

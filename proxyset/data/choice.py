@@ -27,7 +27,7 @@ class Form(TypedDict, total=False):
 class DataChoice(Settings):
     """What you condense."""
 
-    dataset: str = Field("digits", description="name, or path of a folder, .npz or .parquet")
+    dataset: str = Field("digits", description="name, hf:NAME of a hub, or path of a folder, .npz or .parquet")
     size: int | None = Field(
         None, description=f"resize to this many pixels, {SIZES[0]} to {SIZES[-1]} (default: as they are)"
     )

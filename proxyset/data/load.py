@@ -14,6 +14,7 @@ from proxyset.data.decode import check_size
 from proxyset.data.digits import read_digits
 from proxyset.data.folder import read_folder
 from proxyset.data.form import SQUARED, Decoding
+from proxyset.data.hub import is_hub_name, label_of, read_hub
 from proxyset.data.images import ImageSet, stratified_split
 from proxyset.data.memory import is_in_memory, read_memory
 from proxyset.data.npz import read_npz
@@ -34,7 +35,7 @@ LOG = logging.getLogger("proxyset")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where images come from: `kind` is digits, vision, path or memory."""
+    """Where images come from: `kind` is digits, vision, hub, path or memory."""
 
     kind: str
     label: str
@@ -56,9 +57,9 @@ def load(
     """Load a dataset.
 
     Args:
-        source: a name in `NAMES` (`digits`, `mnist`, ...); the path of a folder, an .npz or a .parquet; a torch
-            `Dataset` of images and integer labels; or arrays (images, labels) or (x_train, y_train, x_test, y_test).
-            Known names are tried first; any other text is a path.
+        source: a name in `NAMES` (`digits`, `mnist`, ...); `hf:NAME` of a hub; the path of a folder, an .npz or a
+            .parquet; a torch `Dataset` of images and integer labels; or arrays (images, labels) or (x_train, y_train,
+            x_test, y_test). Known names are tried first; any other text is a path.
         data_root: where torchvision's datasets lie, or are downloaded to.
         name: what the dataset is called in file names (None: by its source).
         progress: see `proxyset.progress.shown`; a line is shown only while decoding takes over a second.
@@ -124,6 +125,8 @@ def _locate(source: Any) -> Origin:
     name = str(source)
     if name in NAMES:
         return Origin("digits" if name == "digits" else "vision", name, name)
+    if is_hub_name(name):
+        return Origin("hub", label_of(name), name)
     path = Path(name)
     try:
         path = path.expanduser()
@@ -145,6 +148,8 @@ def _read(origin: Origin, data_root: Path, form: Decoding) -> Split:
         return Split(read_digits(), None, tuple("0123456789"), whole=True)
     if origin.kind == "vision":
         return Split(*read_vision(origin.label, data_root))
+    if origin.kind == "hub":
+        return read_hub(origin.place, form)
     path: Path = origin.place
     if path.is_dir():
         refuse_tiles(read_marker(path).get(FORMATION), str(path))

@@ -88,24 +88,29 @@ def _text(words: str, longest: int = 80) -> Text:
 def print_provenance(proxy: ProxySet) -> None:
     """What a proxy set is and how it scored, on stdout."""
     table = Table(show_header=False)
-    facts, names = proxy.provenance, map(clean_name, proxy.spec.class_names)
-    for name, words in _describe_size(proxy):
-        table.add_row(name, words)
-    if proxy.data.targets is not None:
-        table.add_row("soft targets", _describe_targets(proxy.data.targets, proxy.data.labels))
-    table.add_row("classes", _text(", ".join(names), MOST_LETTERS))
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
-        if name not in ("scores", "keep_as", "bytes"):
-            table.add_row(_text(name), _text(str(value), MOST_LETTERS))
-    for result in facts.get("scores", []):
+    for name, words in describe_set(proxy):
+        table.add_row(_text(name), _text(words, MOST_LETTERS))
+    for result in proxy.provenance.get("scores", []):
         epochs = result.get("epochs", result["protocol"]["epochs"])
         score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
         how = f"{epochs} epochs, protocol {describe_protocol(result['protocol'])}"
         words = f"{clean_name(score.net)}, {how}: {mean_std(score.accuracies)}, {duration(score.seconds)}"
         table.add_row("score", _text(words, MOST_LETTERS))
     Console().print(table)
+
+
+def describe_set(proxy: ProxySet) -> list[tuple[str, str]]:
+    """Names and values of all that a proxy set says of itself, but for its scores."""
+    facts, rows = proxy.provenance, _describe_size(proxy)
+    if proxy.data.targets is not None:
+        rows.append(("soft targets", _describe_targets(proxy.data.targets, proxy.data.labels)))
+    rows.append(("classes", ", ".join(map(clean_name, proxy.spec.class_names))))
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        if name not in ("scores", "keep_as", "bytes"):
+            rows.append((name, str(value)))
+    return rows
 
 
 def _describe_size(proxy: ProxySet) -> list[tuple[str, str]]:
