@@ -17,14 +17,12 @@ from proxyset.artefact.outputs import (
     film_pictures,
     is_film,
     is_picture,
-    keep_folder,
     picture_path,
     trace_path,
 )
 from proxyset.claims import REPLACES, check_file
-from proxyset.cli.advice import advice
-from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
+from proxyset.cli.build_estimate import announce_build, estimate_build
 from proxyset.cli.method import Choice, asked_for, without_a_name
 from proxyset.cli.options import ConfiguredCommand, Data, LogTo, Output, Seed, extract, flatten, with_group
 from proxyset.cli.parse import parse
@@ -144,8 +142,8 @@ def build_command(argv: list[str]) -> None:
         todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
         if within is not None:
             todo, session = choose(todo, within, session)
-        estimated = _estimate(command, todo, session) if within is None else []
-        _announce(next(iter((todo or sets).values())), session)
+        estimated = estimate_build(todo, session, resume=command.output.resume) if within is None else []
+        announce_build(next(iter((todo or sets).values())), session)
         for line in estimated:
             say(line)
         for path in sets:
@@ -201,66 +199,6 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
     if not force:
         raise InputError(f"{str(path)!r} exists and is of other work: `force=True` replaces it, `out` names another")
     return True
-
-
-def _announce(wanted: ProxySpec, session: Session) -> None:
-    """Before the work: on what, how, and where; what was done to the images; whether the network suits them."""
-    from proxyset.nets.depth import say_if_shallow
-
-    spec, engine = wanted.dataset.spec, wanted.engine(session)
-    how = f"{engine.precision}, compiled" if engine.compiled else engine.precision
-    say(
-        f"{spec.name}: {len(wanted.dataset.train)} training images {spec.channels}×{spec.size}×{spec.size}, "
-        f"{spec.classes} classes → {wanted.method.name}, {wanted.ipc} per class, on {where(session)}, {how}"
-    )
-    if wanted.dataset.reading:
-        say(wanted.dataset.reading)
-    net, trains = getattr(wanted.method, "net", None), getattr(wanted.method, "trains", lambda: True)
-    if isinstance(net, str) and trains():
-        say_if_shallow(session.say_once, net, spec)
-
-
-def _estimate(command: Build, todo: dict[Path, ProxySpec], session: Session) -> list[str]:
-    """In lines: how long the sets that are missing will take, less what earlier runs have done, and how much memory;
-    what would make it shorter.
-
-    Raises:
-        InputError: it needs more memory than the limit.
-    """
-    from proxyset.compute.memory import peak_memory
-    from proxyset.methods.teacher import teacher_seconds
-    from proxyset.progress import duration, size
-
-    if not todo:
-        return []
-    path, wanted = next(iter(todo.items()))
-    engine = wanted.engine(session)
-    teacher = teacher_seconds(wanted.method, wanted.problem, session, keep_folder(path))  # once, for all of them
-    estimate = wanted.method.estimate(wanted.problem, session, engine)
-    engine.check_memory(estimate)
-    share = sum(_share_left(command, path, spec) for path, spec in todo.items())
-    seconds = estimate.seconds * share + teacher
-    if seconds < 1:
-        return []
-    scope = " for the rest" if share < len(todo) else ""
-    if len(todo) > 1:
-        scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
-    uncompiled = duration(estimate.uncompiled * share + teacher)
-    without = f" ({uncompiled} without compiling)" if estimate.uncompiled else ""
-    memory = max(estimate.memory, peak_memory(engine.device) if teacher else 0)
-    line = f"estimated: {duration(seconds)}{without}{scope}, {size(memory)} of memory"
-    shorter = advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc))
-    return [line, *filter(None, [shorter])]
-
-
-def _share_left(command: Build, path: Path, wanted: ProxySpec) -> float:
-    """The share of the work on one set that is still to do."""
-    from proxyset.checkpoint import read_step
-
-    total = wanted.method.total_steps(wanted.problem)
-    if not command.output.resume or not total:
-        return 1.0
-    return 1 - min(1.0, read_step(checkpoint_path(path)) / total)
 
 
 def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, argv: list[str]) -> None:
