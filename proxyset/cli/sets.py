@@ -107,11 +107,13 @@ def announce(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest:
     """What is scored on what, where, and how long it will take."""
     from proxyset.cli.announce import announce_scores, say_score_estimate
     from proxyset.report.estimate import estimate_scores
-    from proxyset.report.scores import sizes
+    from proxyset.report.scores import sizes, teachers_missing
 
     scored = sizes(proxies, baselines, contest)
     announce_scores(scored, baselines, contest)
-    say_score_estimate(estimate_scores(scored, contest, session), contest, session)
+    estimate = estimate_scores(scored, contest, session)
+    seconds = estimate.seconds + teachers_missing(proxies, baselines, contest, session)
+    say_score_estimate(estimate.model_copy(update={"seconds": seconds}), contest, session)
 
 
 def score(

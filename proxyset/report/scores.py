@@ -17,7 +17,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import BusyError, InputError, nearest
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import METHODS, get_method
-from proxyset.methods.teacher import make
+from proxyset.methods.teacher import make, teacher_seconds
 from proxyset.progress import Progress
 from proxyset.report.kinds import Kind, kinds_for
 from proxyset.seeds import make_generator
@@ -91,6 +91,28 @@ def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Co
     return scored + whole * (WHOLE in baselines)
 
 
+def teachers_missing(
+    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session
+) -> float:
+    """Seconds that the teachers of baselines will take which stand beside sets with such targets; kept ones take none."""
+    keep = _teachers_of(proxies)
+    wanted = {
+        kind.teacher: (kind.method(name), kind.ipc)
+        for name in baselines
+        if name != WHOLE
+        for kind in kinds_for(name, proxies.values())
+    }
+    return sum(
+        teacher_seconds(method, Problem(contest.dataset.train, contest.dataset.spec, ipc), session, keep)
+        for method, ipc in wanted.values()
+    )
+
+
+def _teachers_of(proxies: Mapping[str, ProxySet]) -> Path | None:
+    """Where the sets' teachers are."""
+    return next((keep_folder(Path(name)) for name in proxies), None)
+
+
 def contenders(
     proxies: dict[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session
 ) -> list[Contender]:
@@ -100,7 +122,7 @@ def contenders(
         Contender(name if alike else Path(name).stem, proxy.data, Path(name), keep_as=proxy.keep_as)
         for name, proxy in proxies.items()
     ]
-    keep = next((keep_folder(Path(name)) for name in proxies), None)  # where the sets' teachers are
+    keep = _teachers_of(proxies)
     for name in baselines:
         if name == WHOLE:
             entries.append(Contender(WHOLE, contest.dataset.train, epochs=contest.whole_epochs))

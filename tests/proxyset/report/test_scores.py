@@ -18,7 +18,7 @@ from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Random
-from proxyset.report.scores import WHOLE, Contest, check_baselines, contenders, score_all, sizes
+from proxyset.report.scores import WHOLE, Contest, check_baselines, contenders, score_all, sizes, teachers_missing
 from proxyset.settings import KeepAs
 from proxyset.train.protocols import Evaluation
 
@@ -135,3 +135,14 @@ def test_baselines_are_methods_that_pick_real_images_or_the_whole_set(tiny: Data
     for name, words in (("dsa", "unknown baseline 'dsa'"), ("randon", "did you mean 'random'")):
         with pytest.raises(InputError, match=words):
             check_baselines([name], tiny)
+
+
+def test_a_teacher_that_is_not_kept_is_part_of_the_estimate(tiny: Dataset, contest: Contest, tmp_path: Path) -> None:
+    path, session = tmp_path / "a.safetensors", Session(device="cpu", compile="off")
+    method = Random(targets="teacher", teacher_net="mlp", teacher_epochs=1)
+    here = {str(path): build_file(ProxySpec(tiny, method, 2), path, session=session, progress=False)}
+    elsewhere = {str(tmp_path / "other/a.safetensors"): here[str(path)]}
+    fresh = Session(device="cpu", compile="off")
+    assert teachers_missing(elsewhere, ["random"], contest, fresh) > 0
+    assert teachers_missing(elsewhere, [WHOLE], contest, fresh) == 0
+    assert teachers_missing(here, ["random"], contest, fresh) == 0
