@@ -94,7 +94,7 @@ def sizes(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Co
 def teachers_missing(
     proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session
 ) -> float:
-    """Seconds that the teachers of baselines will take which stand beside sets with such targets; kept ones take none."""
+    """Seconds for the teachers of baselines that stand beside sets with such targets; those that are kept take none."""
     keep = _teachers_of(proxies)
     wanted = {
         kind.teacher: (kind.method(name), kind.ipc)
