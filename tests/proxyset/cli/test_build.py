@@ -21,6 +21,7 @@ from tests.proxyset.cli.made import (
 )
 
 
+@pytest.mark.draws
 def test_build_needs_no_flag_but_patience(cli: Cli, tmp_path: Path) -> None:
     result = cli("build", *FAST)
     assert result.code == 0

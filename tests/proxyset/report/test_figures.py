@@ -15,6 +15,9 @@ from proxyset.errors import InputError
 from proxyset.report.figures import save_preview
 
 
+pytestmark = pytest.mark.draws
+
+
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize(("classes", "ipc", "channels"), [(2, 1, 1), (10, 10, 3), (100, 1, 3), (3, 60, 1)])
 def test_previews_open_as_pictures(classes: int, ipc: int, channels: int, soft: bool, tmp_path: Path) -> None:
