@@ -14,7 +14,6 @@ from proxyset.data.spec import DatasetSpec, to_pixels
 from proxyset.errors import InputError
 from proxyset.report.figures import save_preview
 
-
 pytestmark = pytest.mark.draws
 
 
