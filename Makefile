@@ -25,8 +25,7 @@ demo: .venv/done
 test: lint
 	$(THREADS) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-# Kills `search` and `continual` at every write point, a grid three times, and a machine of a cluster; `make test` takes
-# every eighth point.
+# Kills every program at every write point, a grid three times, and a machine of a cluster; `make test` takes a few points.
 kills: .venv/done
 	$(THREADS) KILL_EVERY=1 $(BIN)/pytest -n 2 tests/robust tests/proxyset/cli/test_grid.py -k 'kills or Killed'
 

@@ -5,17 +5,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 import rich.style  # noqa: F401 (draws from the global generator when first imported)
 import torch
 import tyro
+from matplotlib.figure import Figure
 
 from proxyset.compute.parallel import Pool, ray_running
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.data.images import ImageSet
+from proxyset.data.picture import png
 from proxyset.data.spec import Dataset, DatasetSpec
 
 prepare_ray()  # before any test imports Ray, which reads its environment only then
@@ -77,6 +79,18 @@ def global_generators_stay_put() -> Iterator[None]:
     if before[2] != random.getstate():
         moved.append("random")
     assert not moved, f"the global generator of {', '.join(moved)} was moved"
+
+
+@pytest.fixture(autouse=True)
+def pictures_are_a_pixel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and saved, but not drawn, which is half the time of a small run; `draws` marks who looks."""
+    if request.node.get_closest_marker("draws"):
+        return
+
+    def save(figure: Figure, file: BinaryIO, **options: Any) -> None:
+        file.write(png(torch.zeros(1, 1, dtype=torch.uint8)))
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 def make_dataset(

@@ -144,6 +144,7 @@ def test_a_report_says_what_is_stored_and_what_is_trained_on(
         assert ("trained on" in printed) == (formation > 1)
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize("change", [{}, {"scheme": "gdumb"}])
 def test_a_run_goes_on_with_its_tiles(growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, Any]) -> None:
     budget, learning = Budget(ipc=2, store=tmp_path), quick.model_copy(update=change)

@@ -101,7 +101,7 @@ def test_a_killed_process_goes_on_to_the_same_results(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x_train=pixels, y_train=labels, x_test=pixels[:40], y_test=labels[:40])
     base = [sys.executable, "-m", "continual.cli", "run", "--dataset", "data.npz", "--steps", "4", "--memory", "random"]
     base += ["--kd", "--kd-softmax", "joint", "--net", "convnet-w8-d1", "--ipc", "3"]
-    base += ["--epochs", "60", "--balance-epochs", "4"]
+    base += ["--epochs", "20", "--balance-epochs", "4"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def go(out: str, *more: str) -> subprocess.Popen[bytes]:

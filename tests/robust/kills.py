@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 MOST = 400
-EVERY = int(os.environ.get("KILL_EVERY", "8"))  # for what takes long to run again; `make kills` leaves none out
+EVERY = int(os.environ.get("KILL_EVERY", "24"))  # for what takes long to run again; `make kills` leaves none out
+EVERY_SHORT = min(EVERY, 4)  # for what does not
 CREATING = os.O_CREAT | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else os.O_CREAT
 POINTS = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "ftruncate", "pwrite", "chmod", "link")
 """Functions of `os` that change a disk. The process dies before the n-th call, which is after the one before."""

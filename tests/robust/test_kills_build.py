@@ -1,4 +1,4 @@
-"""`proxyset build` and `proxyset export`, killed at every write point and run again."""
+"""`proxyset build` and `proxyset export`, killed at write points and run again."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from proxyset.artefact.outputs import is_picture
 from proxyset.folders import MARKER
 from tests.proxyset.cli.made import STEPS, save_npz, snapshot, tensor_bytes
-from tests.robust.kills import Spec, kill_all
+from tests.robust.kills import EVERY_SHORT, Spec, kill_all
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runs]:
         template = root / f"{name}-template"
         template.mkdir()
         save_npz(template / "three.npz")
-        specs.append(Spec("proxyset.cli.app:main", MODULES, str(template), str(root / name), argv, again, setup))
+        places, every = (str(template), str(root / name)), EVERY_SHORT
+        specs.append(Spec("proxyset.cli.app:main", MODULES, *places, argv, again, setup, every))
     return dict(zip(SCENARIOS, kill_all(specs, root), strict=True))
 
 
@@ -53,7 +54,7 @@ def test_a_killed_build_resumes_to_the_same_bits(name: str, killed: dict[str, Ru
     files = {"three.npz", "sets", "sets/mine.safetensors", "sets/mine.png"}
     picture = (whole / "sets/mine.png").read_bytes()
     bits = tensor_bytes(whole / "sets/mine.safetensors")
-    assert len(killed[name]) > 12
+    assert len(killed[name]) > 12 / EVERY_SHORT
     for one in killed[name]:
         folder = Path(one["folder"])
         assert snapshot(folder).keys() == files, one

@@ -31,6 +31,7 @@ def wanted(tiny: Dataset) -> ProxySpec:
     return ProxySpec(tiny, Random(), 1)
 
 
+@pytest.mark.draws
 def test_files_of_ours_are_told_from_others(wanted: ProxySpec, session: Session, tmp_path: Path) -> None:
     proxy = build_file(wanted, tmp_path / "set.safetensors", session=session, progress=False)
     save_preview(proxy, tmp_path / "set.png")

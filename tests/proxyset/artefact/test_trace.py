@@ -48,6 +48,7 @@ def test_held_out_images_are_training_images_that_are_not_condensed() -> None:
     assert wanted.problem.real.sha256() == real.sha256()
 
 
+@pytest.mark.draws
 def test_a_trace_tells_iterations_seconds_and_accuracy(tiny: Dataset, session: Session, tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     proxy = build_file(ProxySpec(tiny, DM(**FAST), 1, trace=3), path, session=session, progress=False)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tests.proxyset.cli.made import (
 )
 
 
+@pytest.mark.draws
 def test_build_needs_no_flag_but_patience(cli: Cli, tmp_path: Path) -> None:
     result = cli("build", *FAST)
     assert result.code == 0
@@ -62,7 +64,8 @@ def test_provenance_says_everything_that_made_the_set(cli: Cli, built: Path) -> 
 def test_every_method_builds_from_the_command_line(method: str, cli: Cli, tmp_path: Path) -> None:
     """With one flag of its own, where it has `net`; --json gives the provenance."""
     fields = METHODS[method].model_fields
-    small = {"net": "convnet-w4-d1", "iterations": 2, "epochs": 1, "inner_steps": 2, "net_epochs": 1}
+    small: dict[str, Any] = {"net": "convnet-w4-d1", "iterations": 2, "epochs": 1, "inner_steps": 2, "net_epochs": 1}
+    small |= {"trainings": 1, "experts": 1, "expert_epochs": 2, "latest_start": 1, "span": 1, "unroll": 2}
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in small.items() if key in fields]
     result = cli("build", "--method", method, "--ipc", 3, *flags, "--json")
     assert result.code == 0, result.err

@@ -61,6 +61,7 @@ def test_a_set_that_learning_cannot_start_from_is_refused(cli: Cli, tiles: Path,
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.draws
 def test_tiles_are_shown_and_drawn_beside_what_is_trained_on(cli: Cli, tiles: Path) -> None:
     words = " ".join(cli("show", tiles).out.replace("│", " ").split())
     for line in ("stored images 20 (2 per class), 1×8×8 of 2×2 tiles", "training images 80", "bytes 1,280 as uint8"):

@@ -12,9 +12,23 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from tests.proxyset.cli.made import SLOW, Cli, reference_set, tensor_bytes
+from tests.proxyset.cli.made import SLOW, Cli, reference_set, save_npz, tensor_bytes
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+ITERATIONS = 60  # enough for signals to come in the middle
+_KNOWN: list[dict[str, bytes]] = []
+
+
+def reference(cli: Cli, folder: Path) -> dict[str, bytes]:
+    """What an uninterrupted run gives, which is found out once; makes the data too."""
+    if not _KNOWN:
+        _KNOWN.append(reference_set(cli, folder, ITERATIONS))
+        (folder / "whole.safetensors").unlink()
+        (folder / "whole.png").unlink()
+    save_npz(folder / "three.npz")
+    return _KNOWN[0]
 
 
 def start(folder: Path, *argv: object) -> subprocess.Popen[str]:
@@ -35,10 +49,9 @@ def wait_for_newer(path: Path, than: float, process: subprocess.Popen[str]) -> f
 
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(cli: Cli, tmp_path: Path) -> None:
     """Real SIGKILL, twice, each a little after a checkpoint; never a half-written artefact."""
-    iterations = 60
-    whole = reference_set(cli, tmp_path, iterations)
+    whole = reference(cli, tmp_path)
     out, checkpoint = tmp_path / "set.safetensors", tmp_path / "set.checkpoint"
-    argv = ["build", *SLOW, "--iterations", iterations, "--out", out, "--checkpoint-every", 3]
+    argv = ["build", *SLOW, "--iterations", ITERATIONS, "--out", out, "--checkpoint-every", 3]
     changed = 0.0
     for delay in (0.0, 0.037):
         process = start(tmp_path, *argv, *(["--resume"] if changed else []))
@@ -57,10 +70,9 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(cli: Cli, tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal_saves_and_says_how_to_go_on(number: int, cli: Cli, tmp_path: Path) -> None:
-    iterations = 60
-    whole = reference_set(cli, tmp_path, iterations)
+    whole = reference(cli, tmp_path)
     out = tmp_path / "set.safetensors"
-    argv = ["build", *SLOW, "--iterations", iterations, "--out", out, "--checkpoint-every", 1]
+    argv = ["build", *SLOW, "--iterations", ITERATIONS, "--out", out, "--checkpoint-every", 1]
     process = start(tmp_path, *argv)
     wait_for_newer(tmp_path / "set.checkpoint", 0.0, process)
     process.send_signal(number)
@@ -74,9 +86,8 @@ def test_a_real_signal_saves_and_says_how_to_go_on(number: int, cli: Cli, tmp_pa
 
 
 def test_of_two_builds_of_one_set_the_second_is_refused(cli: Cli, tmp_path: Path) -> None:
-    iterations = 60
-    whole = reference_set(cli, tmp_path, iterations)
-    argv = ["build", *SLOW, "--iterations", iterations, "--out", "set.safetensors", "--checkpoint-every", 1]
+    whole = reference(cli, tmp_path)
+    argv = ["build", *SLOW, "--iterations", ITERATIONS, "--out", "set.safetensors", "--checkpoint-every", 1]
     first = start(tmp_path, *argv)
     wait_for_newer(tmp_path / "set.checkpoint", 0.0, first)
     first.send_signal(signal.SIGSTOP)

@@ -14,6 +14,8 @@ from proxyset.data.spec import DatasetSpec, to_pixels
 from proxyset.errors import InputError
 from proxyset.report.figures import save_preview
 
+pytestmark = pytest.mark.draws
+
 
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize(("classes", "ipc", "channels"), [(2, 1, 1), (10, 10, 3), (100, 1, 3), (3, 60, 1)])

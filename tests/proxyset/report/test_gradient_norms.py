@@ -55,6 +55,7 @@ def test_norms_are_those_of_plain_gradients(tiny: Dataset, session: Session) -> 
             assert kind == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.draws
 def test_every_inner_step_and_class_is_there_and_drawn(tiny: Dataset, session: Session, tmp_path: Path) -> None:
     proxy = made(tiny, session, inner_steps=3, net_epochs=1)
     norms = {name: gradient_norms(proxy, tiny, session, seed=seed) for seed, name in enumerate(("one", "two"))}
