@@ -27,6 +27,7 @@ from proxyset.methods.base import DEFAULT_NET, Method
 torchvision()  # under a CPU-only torch it has to be imported in this way first
 try:
     from avalanche.benchmarks import CLScenario, benchmark_from_datasets
+    from avalanche.benchmarks.scenarios.supervised import with_classes_timeline
     from avalanche.benchmarks.utils import AvalancheDataset, DataAttribute
     from avalanche.training.plugins import SupervisedPlugin
     from avalanche.training.storage_policy import ExemplarsBuffer
@@ -89,9 +90,7 @@ class ProxyBuffer(ExemplarsBuffer):
         """Remember an experience that was learned; those before it give up what the size needs."""
         classes = tuple(sorted({int(label) for label in exp.dataset.targets}))
         quota = self._quota(len(classes))
-        data = (
-            self._from_file(len(self._parts), quota, classes) if self._files else self._condensed(exp, quota, classes)
-        )
+        data = (self._from_file if self._files else self._condensed)(exp, quota, classes)
         if data.targets is not None:
             self.session.say_once("soft targets are left out: the losses of Avalanche take labels")
         data = ImageSet(data.images, data.labels, formation=data.formation)
@@ -175,7 +174,7 @@ def benchmark_of(stream: Stream) -> CLScenario:
         ]
         for name in ("train", "test")
     }
-    return benchmark_from_datasets(**parts)
+    return with_classes_timeline(benchmark_from_datasets(**parts))
 
 
 def marked(dataset: Any, *, remembered: bool) -> Any:

@@ -6,12 +6,14 @@ import continual
 from continual.avalanche import ProxyBuffer, benchmark_of  # before Avalanche itself
 from proxyset import build_net
 
+from avalanche.models import IncrementalClassifier  # isort: skip
 from avalanche.training.plugins import ReplayPlugin  # isort: skip
 from avalanche.training.supervised import Naive  # isort: skip
 
 benchmark = benchmark_of(continual.load_stream())  # the embedded digits, two classes at a time; any benchmark will do
-net = build_net("convnet-w32", channels=1, size=8, classes=10, generator=torch.Generator().manual_seed(0))
-buffer = ProxyBuffer(100, "dm iterations=50", net="convnet-w32")
+net = build_net("convnet-w32-d2", channels=1, size=8, classes=2, generator=torch.Generator().manual_seed(0))
+net.classifier = IncrementalClassifier(net.classifier.in_features, 2, masking=False)  # grows with the classes
+buffer = ProxyBuffer(100, "dm iterations=50", net="convnet-w32-d2")
 learner = Naive(
     model=net,
     optimizer=torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
