@@ -47,8 +47,8 @@ class Record:
         self.costs = torch.cat([self.costs, torch.tensor([row], dtype=torch.float64)])
 
     def state(self) -> State:
-        seconds, kept = self.costs[:, 0], self.costs[:, 1:]
-        return {"record.seconds": seconds.clone(), "record.kept": kept.clone(), "record.trace": self.trace}
+        seconds, kept = (part.clone(memory_format=torch.contiguous_format) for part in self.costs.split([1, 3], 1))
+        return {"record.seconds": seconds, "record.kept": kept, "record.trace": self.trace}
 
     def set_state(self, saved: State, stages: int) -> None:
         """Go on after so many stages.
@@ -57,7 +57,7 @@ class Record:
             KeyError, ValueError: these are no notes of such a run.
         """
         trace = saved["record.trace"]
-        costs = torch.cat([saved["record.seconds"][:, None], saved["record.kept"]], 1)
+        costs = torch.cat([saved["record.seconds"], saved["record.kept"]], 1)
         if costs.shape != (stages, 4) or trace.shape[1:] != self.trace.shape[1:] or trace.dtype != torch.int64:
             raise ValueError("notes of another run")
         if len(trace) and not (0 <= int(trace[:, 0].max()) < stages and 0 <= int(trace[:, 1].max()) < len(PHASES)):
