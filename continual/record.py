@@ -47,7 +47,8 @@ class Record:
         self.costs = torch.cat([self.costs, torch.tensor([row], dtype=torch.float64)])
 
     def state(self) -> State:
-        return {"record.costs": self.costs, "record.trace": self.trace}
+        seconds, kept = (part.clone(memory_format=torch.contiguous_format) for part in self.costs.split([1, 3], 1))
+        return {"record.seconds": seconds, "record.kept": kept, "record.trace": self.trace}
 
     def set_state(self, saved: State, stages: int) -> None:
         """Go on after so many stages.
@@ -55,7 +56,8 @@ class Record:
         Raises:
             KeyError, ValueError: these are no notes of such a run.
         """
-        costs, trace = saved["record.costs"], saved["record.trace"]
+        trace = saved["record.trace"]
+        costs = torch.cat([saved["record.seconds"], saved["record.kept"]], 1)
         if costs.shape != (stages, 4) or trace.shape[1:] != self.trace.shape[1:] or trace.dtype != torch.int64:
             raise ValueError("notes of another run")
         if len(trace) and not (0 <= int(trace[:, 0].max()) < stages and 0 <= int(trace[:, 1].max()) < len(PHASES)):

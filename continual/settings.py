@@ -14,6 +14,10 @@ NONE, JOINT, RESERVOIR = "none", "joint", "reservoir"  # memories that are no me
 SMALL = 16  # pixels; below, networks and condensing are scaled down, so that the embedded digits take minutes
 
 
+USUAL = {"equal": "images", "keep_as": "float32", "shrink": "head", "condense_with": "own"}
+"""How a memory is kept where results say nothing of it."""
+
+
 class StreamChoice(DataChoice):
     """Which stream: `tasks` names several datasets with one label set, otherwise `dataset` is split into `steps`."""
 
@@ -130,8 +134,7 @@ class Budget(Settings):
 
     def way(self) -> dict[str, str]:
         """How it is kept, where that is not the usual way."""
-        usual = {"equal": "images", "keep_as": "float32", "shrink": "head", "condense_with": "own"}
-        return {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
+        return {name: value for name in USUAL if (value := getattr(self, name)) != USUAL[name]}
 
 
 class TaskTraining(Training):

@@ -71,6 +71,8 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
         for name in ("seconds", "created", "sha256"):
             del values[name]
         del values["memory_kept"]["seconds"]
+        for cost in values["per_task"]:
+            del cost["seconds"]
         kept[str(path.relative_to(folder))] = values
     return kept
 
@@ -81,7 +83,7 @@ def bits(folder: Path) -> dict[str, Any]:
         str(path.relative_to(folder)): {
             name: (tensor.dtype, tensor.tolist())
             for name, tensor in read_tensors(path)[0].items()
-            if name != "memory.seconds"
+            if not name.endswith(".seconds")
         }
         for path in folder.rglob("*.safetensors")
     }
