@@ -34,7 +34,6 @@ def card(proxy: ProxySet, file: str) -> str:
     method, source = str(facts.get("method", "unknown method")), facts.get("dataset", {})
     name, word = clean_name(spec.name), LICENCES.get(str(source.get("source")), UNKNOWN)
     real = f" {source['images']:,}" if source.get("images") else ""
-    soft = "; `target` holds a probability for each class" if proxy.data.targets is not None else ""
     classes = ", ".join(f"`{clean_name(one).replace('`', chr(39))}`" for one in spec.class_names)
     title = f"{name}, condensed by {clean_name(method)} to {proxy.ipc} images per class"
     return f"""---
@@ -58,18 +57,7 @@ learns to classify the real ones. Made with proxyset {clean_name(str(facts.get("
 
 {_scores(proxy)}
 
-## Train on it
-
-`image` is rounded to 8 bits, to look at. `normalised` holds the exact values{soft}. In any framework:
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("THIS FOLDER OR REPOSITORY", split="train").with_format("torch")
-images, labels = rows["normalised"][:], rows["label"][:]  # float32 N×C×H×W, int64 N
-```
-
-{_reproduce(proxy, file)}
+{_train_on(proxy, file)}
 ## Settings
 
 ```json
@@ -111,6 +99,24 @@ def _scores(proxy: ProxySet) -> str:
         words = [f"`{score.net}`", shown, describe_protocol(one["protocol"]), str(one.get("device", ""))]
         lines.append(f"| {' | '.join(clean_name(word).replace('|', '¦') for word in words)} |")
     return "\n".join(lines)
+
+
+def _train_on(proxy: ProxySet, file: str) -> str:
+    """How to train on it in any framework, and how to have its score again."""
+    soft = "; `target` holds a probability for each class" if proxy.data.targets is not None else ""
+    return f"""## Train on it
+
+`image` is rounded to 8 bits, to look at. `normalised` holds the exact values{soft}. In any framework:
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("THIS FOLDER OR REPOSITORY", split="train").with_format("torch")
+images, labels = rows["normalised"][:], rows["label"][:]  # float32 N×C×H×W, int64 N
+```
+
+{_reproduce(proxy, file)}
+"""
 
 
 def _reproduce(proxy: ProxySet, file: str) -> str:

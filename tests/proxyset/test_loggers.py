@@ -111,3 +111,12 @@ def test_mlflow_finds_settings_and_numbers(tmp_path: Path, monkeypatch: pytest.M
     assert run.data.params == {"lr": "0.1"}
     assert run.info.status == "FINISHED"
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_the_logger_that_the_pages_show_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    with logging_to(["my_logger:Lines"], SUBJECT) as log:
+        log({"loss": 0.25}, 7)
+    assert capsys.readouterr().out == "some 7 loss 0.25\nsome is done\n"
