@@ -21,6 +21,7 @@ LICENCES = {
 """Of the real images: the hub's word for it, and what it is."""
 UNKNOWN = ("unknown", "that of the source, which states none that this program knows: ask its owner before you share")
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+PLAIN = str.maketrans({"`": "'", "|": "¦"})  # what would end a code span or a cell
 LONGEST_LIST = 2000  # letters of all class names
 
 
@@ -34,7 +35,7 @@ def card(proxy: ProxySet, file: str) -> str:
     method, source = str(facts.get("method", "unknown method")), facts.get("dataset", {})
     name, word = clean_name(spec.name), LICENCES.get(str(source.get("source")), UNKNOWN)
     real = f" {source['images']:,}" if source.get("images") else ""
-    classes = ", ".join(f"`{clean_name(one).replace('`', chr(39))}`" for one in spec.class_names)
+    classes = ", ".join(f"`{clean_name(one).translate(PLAIN)}`" for one in spec.class_names)
     title = f"{name}, condensed by {clean_name(method)} to {proxy.ipc} images per class"
     return f"""---
 {yaml.safe_dump(_header(proxy, title, word[0]), sort_keys=False, allow_unicode=True).strip()}

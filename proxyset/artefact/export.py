@@ -110,7 +110,8 @@ def export(proxy: ProxySet, path: Path, form: str, *, stored: bool = False, forc
     """
     from proxyset.artefact.hub import to_hub  # it stands on this module
 
-    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet, "hub": partial(to_hub, proxy)}[form]
+    hub: Writer = partial(to_hub, proxy)
+    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet, "hub": hub}[form]
     if stored and form == "hub":
         raise InputError(
             "`stored` writes pictures to look at, and what is for a hub is a dataset: leave one of them out"

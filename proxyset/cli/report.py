@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,21 +37,28 @@ class Report(Command):
         "proxyset report proxysets/digits-dsa-ipc1-seed0.safetensors --open",
         "proxyset report a.safetensors b.safetensors --out compared.html",
         "proxyset report proxysets",
+        "proxyset report grids/table1",
     )
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="FILE ...", description="proxy sets, or a folder")
+    files: tyro.conf.Positional[tuple[Path, ...]] = Field(
+        (), title="FILE ...", description="proxy sets, or a folder with some, such as that of a grid"
+    )
     output: Written = Field(Written(), title="output")
 
 
 def report_command(argv: list[str]) -> None:
     command = parse(Report, argv, "proxyset report")
+    from proxyset.report.grid_page import grid_sections
     from proxyset.report.page import save_page
     from proxyset.report.set_page import set_page
 
     files = _files(command.files)
     names = _names(files)
     proxies = {name: load_set(path) for name, path in names.items()}
-    path = save_page(set_page(names, proxies), command.output.out or _place(command.files))
+    page = set_page(names, proxies)
+    grids = [section for path in command.files if path.is_dir() for section in grid_sections(path)]
+    page = replace(page, sections=[*grids, *page.sections])
+    path = save_page(page, command.output.out or _place(command.files))
     if command.output.as_json:
         print(json.dumps({"out": str(path), "sets": [str(file) for file in files]}))
     say(str(path))
