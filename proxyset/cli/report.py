@@ -84,6 +84,7 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
         InputError: none is given, there are none in the folder, one is given twice, or they are too many.
     """
     from proxyset.artefact.outputs import is_artefact
+    from proxyset.report.grid_page import is_grid
 
     if not given:
         raise InputError("no proxy set given: proxyset report FILE [FILE ...], or a folder with some")
@@ -93,6 +94,9 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
         if path.is_dir():
             below = sorted([*path.glob("*.safetensors"), *path.glob("sets/*.safetensors")])
             found = [file for file in below if is_artefact(file)]
+            if is_grid(path) and len(found) > MOST_SETS:
+                say(f"{path}: of {len(found)} sets the first {MOST_SETS} are shown; the table has all")
+                found = found[:MOST_SETS]
             if not found:
                 raise InputError(f"no proxy sets in the folder {str(path)!r}")
         files += found

@@ -1,4 +1,4 @@
-"""What a finished grid adds to the page of its sets: every cell as a row, pooled over seeds, and accuracy over bytes."""
+"""What a finished grid adds to the page of its sets: a row per cell, pooled over seeds, and accuracy over bytes."""
 
 from pathlib import Path
 
@@ -33,7 +33,9 @@ def grid_sections(folder: Path) -> list[Section]:
     if not is_grid(folder) or not path.is_file():
         return []
     try:
-        frame = pd.read_csv(path)[[*AXES, "accuracy", "set_bytes"]].dropna(subset=["accuracy"])
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])[[*AXES, "accuracy", "set_bytes"]].dropna(
+            subset=["accuracy"]
+        )
         frame = frame.astype({"accuracy": float, "set_bytes": float})
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{str(path)!r} is no table of a grid: {one_line(error)}") from None
@@ -56,9 +58,8 @@ def _table(frame: pd.DataFrame) -> Table:
 def _plots(frame: pd.DataFrame) -> list[Part]:
     """For each dataset, test and network the accuracy of every method over the bytes of its sets."""
     plots: list[Part] = []
-    for (dataset, test, net), part in frame.dropna(subset=["set_bytes"]).groupby(
-        ["dataset", "test", "net"], sort=False
-    ):
+    sized = frame.dropna(subset=["set_bytes"])
+    for (dataset, test, net), part in sized.groupby(["dataset", "test", "net"], sort=False):
         series = []
         for method, group in part.groupby("method", sort=False):
             points = []
