@@ -19,7 +19,8 @@ demo: .venv/done
 	$(BIN)/proxyset eval demo/digits-dm.safetensors --nets 5 --baseline random herding whole
 	$(BIN)/search run --config configs/search/demo.yaml --force
 	$(BIN)/continual run --config configs/continual/demo.yaml --force
-	@echo "look at demo/digits-dm.png, the pictures in demo/search/, demo/continual/matrix.png and memory.png"
+	$(BIN)/proxyset report demo/digits-dm.safetensors
+	@echo "look at demo/digits-dm-report.html, demo/search/report.html and demo/continual/report.html"
 
 # All checks. ARGS narrows the tests: make test ARGS='tests/search -k rank'
 test: lint

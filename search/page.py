@@ -37,7 +37,8 @@ def run_page(record: Record, summary: dict[str, Any], pictures: Path) -> Page:
     Args:
         pictures: the folder with those that were drawn.
     """
-    scores = mean_scores(record.rows, record.names)
+    found = mean_scores(record.rows, record.names)
+    scores = {name: found[name] for name in record.sources if name in found}
     dataset = str(record.settings.get("dataset", "the images"))
     drawn = [one for name, words in PICTURES.items() for one in picture_of(pictures / name, words, words)]
     return Page(

@@ -21,6 +21,7 @@ LICENCES = {
 """Of the real images: the hub's word for it, and what it is."""
 UNKNOWN = ("unknown", "that of the source, which states none that this program knows: ask its owner before you share")
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+PLAIN = str.maketrans({"`": "'", "|": "¦"})  # what would end a code span or a cell
 LONGEST_LIST = 2000  # letters of all class names
 
 
@@ -34,8 +35,7 @@ def card(proxy: ProxySet, file: str) -> str:
     method, source = str(facts.get("method", "unknown method")), facts.get("dataset", {})
     name, word = clean_name(spec.name), LICENCES.get(str(source.get("source")), UNKNOWN)
     real = f" {source['images']:,}" if source.get("images") else ""
-    soft = "; `target` holds a probability for each class" if proxy.data.targets is not None else ""
-    classes = ", ".join(f"`{clean_name(one).replace('`', chr(39))}`" for one in spec.class_names)
+    classes = ", ".join(f"`{clean_name(one).translate(PLAIN)}`" for one in spec.class_names)
     title = f"{name}, condensed by {clean_name(method)} to {proxy.ipc} images per class"
     return f"""---
 {yaml.safe_dump(_header(proxy, title, word[0]), sort_keys=False, allow_unicode=True).strip()}
@@ -58,18 +58,7 @@ learns to classify the real ones. Made with proxyset {clean_name(str(facts.get("
 
 {_scores(proxy)}
 
-## Train on it
-
-`image` is rounded to 8 bits, to look at. `normalised` holds the exact values{soft}. In any framework:
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("THIS FOLDER OR REPOSITORY", split="train").with_format("torch")
-images, labels = rows["normalised"][:], rows["label"][:]  # float32 N×C×H×W, int64 N
-```
-
-{_reproduce(proxy, file)}
+{_train_on(proxy, file)}
 ## Settings
 
 ```json
@@ -111,6 +100,24 @@ def _scores(proxy: ProxySet) -> str:
         words = [f"`{score.net}`", shown, describe_protocol(one["protocol"]), str(one.get("device", ""))]
         lines.append(f"| {' | '.join(clean_name(word).replace('|', '¦') for word in words)} |")
     return "\n".join(lines)
+
+
+def _train_on(proxy: ProxySet, file: str) -> str:
+    """How to train on it in any framework, and how to have its score again."""
+    soft = "; `target` holds a probability for each class" if proxy.data.targets is not None else ""
+    return f"""## Train on it
+
+`image` is rounded to 8 bits, to look at. `normalised` holds the exact values{soft}. In any framework:
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("THIS FOLDER OR REPOSITORY", split="train").with_format("torch")
+images, labels = rows["normalised"][:], rows["label"][:]  # float32 N×C×H×W, int64 N
+```
+
+{_reproduce(proxy, file)}
+"""
 
 
 def _reproduce(proxy: ProxySet, file: str) -> str:

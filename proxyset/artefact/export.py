@@ -110,7 +110,8 @@ def export(proxy: ProxySet, path: Path, form: str, *, stored: bool = False, forc
     """
     from proxyset.artefact.hub import to_hub  # it stands on this module
 
-    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet, "hub": partial(to_hub, proxy)}[form]
+    hub: Writer = partial(to_hub, proxy)
+    write = {"folder": _to_folder, "npz": _to_npz, "parquet": _to_parquet, "hub": hub}[form]
     if stored and form == "hub":
         raise InputError(
             "`stored` writes pictures to look at, and what is for a hub is a dataset: leave one of them out"
@@ -188,6 +189,17 @@ def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def _nested(values: np.ndarray) -> Any:
+    """N×C×H×W numbers as lists of lists of lists, without a Python object for each number."""
+    import pyarrow as pa
+
+    array = pa.array(values.reshape(-1))
+    for length in reversed(values.shape[1:]):
+        offsets = pa.array(np.arange(0, len(array) + 1, length, dtype=np.int32))
+        array = pa.ListArray.from_arrays(offsets, array)
+    return array
+
+
 def _to_parquet(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
     write_table(proxy, pixels, path / "train.parquet")
 
@@ -217,7 +229,7 @@ def write_table(proxy: ProxySet, pixels: Tensor, path: Path, exact: bool = False
     if exact:
         shape = list(proxy.data.images.shape[1:])
         features[EXACT] = {"_type": "Array3D", "shape": shape, "dtype": "float32"}
-        columns[EXACT] = pa.array(proxy.data.images.tolist(), pa.list_(pa.list_(pa.list_(pa.float32()))))
+        columns[EXACT] = _nested(proxy.data.images.numpy())
     facts = {"huggingface": json.dumps({"info": {"features": features}}), MEMBER: __version__}
     if proxy.data.formation > 1:
         facts[f"{MEMBER}.{FORMATION}"] = str(proxy.data.formation)

@@ -24,11 +24,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 from pydantic.fields import FieldInfo
 
 from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
+from proxyset.loggers import LOGGERS
 from proxyset.plain_yaml import read_yaml_mapping
 from proxyset.settings import Distinct, SeedNumber, Settings
 
@@ -83,6 +84,13 @@ class LogTo(Settings):
     log_to: Annotated[tuple[str, ...], Distinct] = Field(
         (), description="pass numbers on as they come: tensorboard, mlflow, or package.module:Class, whose code is run"
     )
+
+    @field_validator("log_to")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if not LOGGERS.knows(name)]:
+            raise ValueError(f"unknown logger, {nearest(unknown[0], LOGGERS)}")
+        return names
 
 
 class Place(Settings):

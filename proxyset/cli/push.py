@@ -55,9 +55,8 @@ def push_command(argv: list[str]) -> None:
         place = Path(folder, "repository")
         export(proxy, place, "hub")
         count = sum(file.stat().st_size for file in place.rglob("*"))
-        say(f"{command.output.to}: {len(proxy.data)} images, {count / 1024:,.0f} KiB")
         address = upload(hub, place, command.output.to, command.output.public)
-    say(address)
+    say(f"{address}: {len(proxy.data)} images, {count / 1024:,.0f} KiB")
     if command.output.as_json:
         print(json.dumps({"address": address}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,21 +37,28 @@ class Report(Command):
         "proxyset report proxysets/digits-dsa-ipc1-seed0.safetensors --open",
         "proxyset report a.safetensors b.safetensors --out compared.html",
         "proxyset report proxysets",
+        "proxyset report grids/table1",
     )
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="FILE ...", description="proxy sets, or a folder")
+    files: tyro.conf.Positional[tuple[Path, ...]] = Field(
+        (), title="FILE ...", description="proxy sets, or a folder with some, such as that of a grid"
+    )
     output: Written = Field(Written(), title="output")
 
 
 def report_command(argv: list[str]) -> None:
     command = parse(Report, argv, "proxyset report")
+    from proxyset.report.grid_page import grid_sections
     from proxyset.report.page import save_page
     from proxyset.report.set_page import set_page
 
     files = _files(command.files)
     names = _names(files)
     proxies = {name: load_set(path) for name, path in names.items()}
-    path = save_page(set_page(names, proxies), command.output.out or _place(command.files))
+    page = set_page(names, proxies)
+    grids = [section for path in command.files if path.is_dir() for section in grid_sections(path)]
+    page = replace(page, sections=[*grids, *page.sections])
+    path = save_page(page, command.output.out or _place(command.files))
     if command.output.as_json:
         print(json.dumps({"out": str(path), "sets": [str(file) for file in files]}))
     say(str(path))
@@ -76,6 +84,7 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
         InputError: none is given, there are none in the folder, one is given twice, or they are too many.
     """
     from proxyset.artefact.outputs import is_artefact
+    from proxyset.report.grid_page import is_grid
 
     if not given:
         raise InputError("no proxy set given: proxyset report FILE [FILE ...], or a folder with some")
@@ -85,6 +94,9 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
         if path.is_dir():
             below = sorted([*path.glob("*.safetensors"), *path.glob("sets/*.safetensors")])
             found = [file for file in below if is_artefact(file)]
+            if is_grid(path) and len(found) > MOST_SETS:
+                say(f"{path}: of {len(found)} sets the first {MOST_SETS} are shown; the table has all")
+                found = found[:MOST_SETS]
             if not found:
                 raise InputError(f"no proxy sets in the folder {str(path)!r}")
         files += found

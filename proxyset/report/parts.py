@@ -169,7 +169,9 @@ def _flat(value: object) -> str:
         return ", ".join(f"{name} {_flat(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_flat, value))
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def _plain(cell: object) -> str:

@@ -60,11 +60,11 @@ def describe(proxy: ProxySet, name: str = "") -> str:
     """
     facts = proxy.provenance
     real = facts.get("dataset", {}).get("images")
-    of = f"{real:,} images of {proxy.spec.name}" if real else f"images of {proxy.spec.name}"
-    kind = "images" if proxy.data.formation == 1 else f"images of {proxy.data.formation}×{proxy.data.formation} tiles"
+    of = f"{real:,} images of {proxy.spec.name}" if real else f"Images of {proxy.spec.name}"
+    tiles = f" of {proxy.data.formation}×{proxy.data.formation} tiles" if proxy.data.formation > 1 else ""
     took = f" in {duration(facts['seconds'])}" if "seconds" in facts else ""
-    made = f"{method_of(proxy)} made {of} into {len(proxy.data):,} {kind}, {proxy.ipc} of each of "
-    made += f"{proxy.spec.classes} classes{took}"
+    made = f"{of} became {len(proxy.data):,}{tiles}, {proxy.ipc} of each of {proxy.spec.classes} classes, "
+    made += f"by {method_of(proxy)}{took}"
     if not facts.get("scores"):
         done = "; it has not been scored yet"
     else:
@@ -73,7 +73,7 @@ def describe(proxy: ProxySet, name: str = "") -> str:
         who = f"{n} fresh {best['net']} networks" if n > 1 else f"a fresh {best['net']} network"
         share = f"{100 * np.mean(best['accuracies']):.1f} ± {100 * np.std(best['accuracies']):.1f} %"
         done = f"; {who}, trained on these alone, reach{'' if n > 1 else 'es'} {share} on the test images"
-    return f"{name}: {made}{done}." if name else f"{made[:1].upper()}{made[1:]}{done}."
+    return f"{name}: {made}{done}." if name else f"{made}{done}."
 
 
 def scores(proxies: Sets) -> list[Part]:
@@ -151,7 +151,7 @@ def _condensation(file: Path, proxies: Sets, name: str) -> list[Part]:
     if not rows:
         return []
     points = [
-        Point(max(1.0, row["seconds"]), 100 * row["accuracy"], f"{row['iteration']:g} iterations, {_percent(row)}")
+        Point(max(0.1, row["seconds"]), 100 * row["accuracy"], f"{row['iteration']:g} iterations, {_percent(row)}")
         for row in rows
     ]
     title = f"{name}: students on held-out training images" if len(proxies) > 1 else "Students on held-out images"

@@ -51,7 +51,8 @@ def test_a_run_writes_its_results_and_reports_them(workplace: Path, capsys: pyte
     assert "estimated: " in captured.err
     assert "after T2" in captured.out
     files = {path.name for path in (workplace / "out").iterdir()}
-    assert files == {MARKER, "results.json", "results.csv", "matrix.png", "memory.png", "state.safetensors"}
+    written = {"results.json", "results.csv", "matrix.png", "memory.png", "report.html", "state.safetensors"}
+    assert files == {MARKER, *written}
     results = json.loads((workplace / "out" / "results.json").read_text())
     assert results["memory_settings"]["iterations"] == 2
     assert results["kd"] is True
@@ -83,7 +84,7 @@ def test_compare_and_its_report(workplace: Path, capsys: pytest.CaptureFixture[s
     assert call(*argv, "--out", "grid") == 0
     assert {path.name for path in (workplace / "grid").iterdir()} == {
         *("none-seed0", "none-kd-seed0", "random-seed0", "random-kd-seed0"),
-        *(MARKER, "summary.json", "results.csv", "curves.png"),
+        *(MARKER, "summary.json", "results.csv", "curves.png", "report.html"),
     }
     capsys.readouterr()
     assert call(*argv, "--out", "grid") == 2

@@ -15,7 +15,7 @@ SUBJECT = Subject("some", Path(), {"lr": 0.1})
 
 
 class Kept:
-    """Writes down what it is given; fails at step 3."""
+    """Writes down what it is given."""
 
     seen: list[tuple[dict[str, float], int]]
     closed: int
@@ -25,12 +25,19 @@ class Kept:
         type(self).seen, type(self).closed = [], 0
 
     def log(self, values: Numbers, step: int) -> None:
-        if step == 3:
-            raise ConnectionError("the server is gone")
         self.seen.append((dict(values), step))
 
     def close(self) -> None:
         type(self).closed += 1
+
+
+class Failing(Kept):
+    """Fails at step 3."""
+
+    def log(self, values: Numbers, step: int) -> None:
+        if step == 3:
+            raise ConnectionError("the server is gone")
+        super().log(values, step)
 
 
 KEPT = f"{__name__}:Kept"
@@ -47,12 +54,12 @@ def test_the_loss_of_whole_iterations_is_passed_on() -> None:
 
 
 def test_a_logger_that_fails_is_left_out_and_the_work_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "proxyset"), logging_to([KEPT], SUBJECT) as log:
+    with caplog.at_level(logging.WARNING, "proxyset"), logging_to([f"{__name__}:Failing"], SUBJECT) as log:
         for step in range(6):
             log({"loss": 1.0}, step)
-    assert [step for _, step in Kept.seen] == [0, 1, 2]
+    assert [step for _, step in Failing.seen] == [0, 1, 2]
     assert [record.getMessage() for record in caplog.records] == [
-        f"nothing more is logged to {KEPT}: ConnectionError: the server is gone"
+        f"nothing more is logged to {__name__}:Failing: ConnectionError: the server is gone"
     ]
 
 
@@ -94,6 +101,7 @@ def test_tensorboard_finds_every_number_at_its_step(tmp_path: Path) -> None:
 
 def test_mlflow_finds_settings_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri(f"file:{tmp_path}")
     with logging_to(["mlflow"], SUBJECT) as log:
         log({"loss": 0.5}, 1)
@@ -103,3 +111,12 @@ def test_mlflow_finds_settings_and_numbers(tmp_path: Path, monkeypatch: pytest.M
     assert run.data.params == {"lr": "0.1"}
     assert run.info.status == "FINISHED"
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_the_logger_that_the_pages_show_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    with logging_to(["my_logger:Lines"], SUBJECT) as log:
+        log({"loss": 0.25}, 7)
+    assert capsys.readouterr().out == "some 7 loss 0.25\nsome is done\n"

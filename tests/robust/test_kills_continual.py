@@ -18,7 +18,14 @@ from tests.robust.kills import EVERY, Spec
 
 MODULES = [
     *("continual.cli", "continual.commands", "continual.api", "continual.compare", "continual.figures"),
-    *("continual.report", "continual.schema", "proxyset.data.load", "proxyset.data.npz", "proxyset.methods.coreset"),
+    *(
+        "continual.report",
+        "continual.page",
+        "continual.schema",
+        "proxyset.data.load",
+        "proxyset.data.npz",
+        "proxyset.methods.coreset",
+    ),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "rich.table", "pandas", "torch._dynamo"),
 ]
 TINY = "--dataset data.npz --steps 2 --net convnet-w4-d1 --epochs 1 --balance-epochs 1 --ipc 1 --out out --store store"

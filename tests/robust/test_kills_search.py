@@ -13,7 +13,15 @@ from tests.conftest import make_dataset
 from tests.robust.kills import EVERY, Spec, kill_all
 from tests.search.conftest import save_images
 
-MODULES = ["search.cli", "search.commands", "search.driver", "search.report", "search.figures", "proxyset.data.load"]
+MODULES = [
+    "search.cli",
+    "search.commands",
+    "search.driver",
+    "search.report",
+    "search.figures",
+    "search.page",
+    "proxyset.data.load",
+]
 MODULES += ["proxyset.methods.coreset", "matplotlib.backends.backend_agg", "torch._dynamo", "pyarrow.parquet"]
 MODULES += ["scipy.stats", "search.tables", "pandas", "rich.console"]
 FLAGS = "--dataset tiny.npz --where width<=32,depth<=1 --sample 2 --ipc 2 --epochs 1 --whole-epochs 1 --no-free"

@@ -9,7 +9,7 @@ from tests.proxyset.cli.made import Cli
 
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "pandas", "sklearn", "matplotlib", "ray")
 PROGRAMS = {
-    "proxyset.cli.app": ("build", "eval", "show", "export"),
+    "proxyset.cli.app": ("build", "eval", "show", "report", "export", "push"),
     "search.cli": ("run", "report"),
     "continual.cli": ("run", "compare", "report"),
 }

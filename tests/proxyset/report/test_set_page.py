@@ -64,9 +64,7 @@ def test_the_page_of_a_large_set_stays_small() -> None:
 def test_names_are_escaped_and_scores_are_read_from_the_file() -> None:
     proxy = make(method="<i>mine</i>", scores=[score(), score("other", (0.25,))], seconds=61.0, dataset={"images": 900})
     page = set_page({"x": Path("x")}, {"x": proxy})
-    assert page.sentence.startswith(
-        "<i>mine</i> made 900 images of x into 6 images, 2 of each of 3 classes in 1 min 01"
-    )
+    assert page.sentence.startswith("900 images of x became 6, 2 of each of 3 classes, by <i>mine</i> in 1 min 01 s;")
     assert "2 fresh mlp networks, trained on these alone, reach 62.5 ± 12.5 %" in page.sentence
     seen = Seen(render(page))
     assert not seen.all("b") + seen.all("i")
