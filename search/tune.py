@@ -138,7 +138,7 @@ class Notes(tune.Callback):
         self.reached: dict[str, Reached] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune stores callbacks so that it could restore them, but a halving that was cut short starts anew."""
+        """Nothing: Tune stores callbacks to restore them, but a halving that was cut short starts anew."""
         return {}
 
     def on_trial_result(
