@@ -15,11 +15,11 @@ from search.trial import Job, TrialContext, Workbench
 
 def made(generator: torch.Generator, *layers: int, bias: bool = True) -> nn.Sequential:
     """Linear layers with ReLU in between, for 1×2×2 images; weights from the generator."""
-    net = nn.Sequential(nn.Flatten())
+    parts: list[nn.Module] = [nn.Flatten()]
     with torch.device("meta"):
         for before, width in pairwise((4, *layers)):
-            net.extend([nn.Linear(before, width, bias), nn.ReLU()])
-    net = nn.Sequential(*net[:-1]).to_empty(device="cpu")
+            parts += [nn.Linear(before, width, bias), nn.ReLU()]
+    net = nn.Sequential(*parts[:-1]).to_empty(device="cpu")
     for parameter in net.parameters():
         parameter.data.normal_(generator=generator)
     return net

@@ -19,7 +19,9 @@ class Told(list[tuple[int, Any, int]]):
 
 
 def dispatcher(jobs: list[str], workers: int = 2, retries: int = 2, **work: Any) -> "Dispatcher[str, Any]":
-    made: Dispatcher[str, Any] = Dispatcher(Work(list, jobs, Told(), kind=str, **work), 1, 0.0, retries, lambda: 1)
+    made: Dispatcher[str, Any] = Dispatcher(
+        Work(lambda: str, jobs, Told(), kind=str, **work), 1, 0.0, retries, lambda: 1
+    )
     made.waiting = deque(range(len(jobs)))
     made.idle = [object()] * workers
     return made
