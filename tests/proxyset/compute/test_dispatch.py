@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from proxyset.compute.dispatch import MOST_JOBS, Dispatcher, Work, _Actor
+from proxyset.compute.dispatch import MOST_JOBS, Assignment, Dispatcher, _Actor
 from proxyset.compute.parallel import Pool, stream_jobs
 from proxyset.errors import RunError
 
@@ -20,7 +20,7 @@ class Told(list[tuple[int, Any, int]]):
 
 def dispatcher(jobs: list[str], workers: int = 2, retries: int = 2, **work: Any) -> "Dispatcher[str, Any]":
     made: Dispatcher[str, Any] = Dispatcher(
-        Work(lambda: str, jobs, Told(), kind=str, **work), 1, 0.0, retries, lambda: 1
+        Assignment(lambda: str, jobs, Told(), kind=str, **work), 1, 0.0, retries, lambda: 1
     )
     made.waiting = deque(range(len(jobs)))
     made.idle = [object()] * workers
@@ -81,7 +81,7 @@ def test_results_before_a_job_that_raises_are_kept() -> None:
 
 def test_in_this_process_each_result_is_handed_on_with_what_still_runs() -> None:
     told = Told()
-    stream_jobs(Work(lambda: lambda job: 2 * job, [1, 2, 3], told), Pool())
+    stream_jobs(Assignment(lambda: lambda job: 2 * job, [1, 2, 3], told), Pool())
     assert told == [(0, 2, 1), (1, 4, 1), (2, 6, 0)]
 
 
@@ -113,6 +113,6 @@ def test_on_ray_images_are_shared_and_every_short_job_is_done_once() -> None:
     """Large arrays are read where Ray keeps them; a thousand jobs take few calls."""
     told = Told()
     images = np.zeros((1000, 3, 32, 32), dtype=np.uint8)
-    stream_jobs(Work(SharedImages(images), list(range(1000)), told, kind=lambda job: "look"), Pool(workers=2))
+    stream_jobs(Assignment(SharedImages(images), list(range(1000)), told, kind=lambda job: "look"), Pool(workers=2))
     assert sorted(number for number, _, _ in told) == list(range(1000))
     assert {result for _, result, _ in told} == {(False, False)}
