@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from proxyset.compute.dispatch import Assignment
-from proxyset.compute.parallel import Pool, stream_jobs
+from proxyset.compute.parallel import Pool, spread_jobs, stream_jobs
 from proxyset.compute.session import Session
 from proxyset.settings import Compute
 from search.placement import Placement
@@ -46,7 +46,7 @@ def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement,
         bench = Workbench(context, placement.session)
         stream_jobs(Assignment(lambda: bench.run, jobs, hand_on), Pool())
     else:
-        stream_jobs(Assignment(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
+        spread_jobs(Assignment(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
 
 
 def _pool(placement: Placement, context: TrialContext) -> Pool:

@@ -92,13 +92,22 @@ def stream_jobs(work: Assignment[J, R], pool: Pool) -> None:
             `pool.retries`, or a job raised anything else in a worker. What `work.on_result` raises ends the work.
     """
     if not pool.in_process:
-        with ray_running(pool):
-            check_resources(pool)
-            Dispatcher(work, pool.cpus, pool.gpus, pool.retries, lambda: workers_that_fit(pool)).run()
+        spread_jobs(work, pool)
         return
     worker = work.make_worker()
     for number, job in enumerate(work.jobs):
         work.on_result(number, worker(job), int(number + 1 < len(work.jobs)))
+
+
+def spread_jobs(work: Assignment[J, R], pool: Pool) -> None:
+    """The same in workers of Ray alone, also where there is one: a job that takes its process down is started again.
+
+    Raises:
+        WorkersLost, InputError, RunError: see `stream_jobs`.
+    """
+    with ray_running(pool):
+        check_resources(pool)
+        Dispatcher(work, pool.cpus, pool.gpus, pool.retries, lambda: workers_that_fit(pool)).run()
 
 
 def workers_that_fit(pool: Pool) -> int:
