@@ -75,7 +75,9 @@ class Comparison(Settings):
         description="a CSV file of published accuracies that are the truth in place of training: a header, and the "
         "architecture's name in the first column",
     )
-    truth_column: str | None = Field(None, description="the column of `truth_file` that is the truth")
+    truth_column: str | None = Field(
+        None, validate_default=True, description="the column of `truth_file` that is the truth"
+    )
     rank_columns: Annotated[tuple[str, ...], Distinct] = Field(
         (), description="columns of `truth_file` by which to rank as well, such as one of shorter training"
     )

@@ -35,6 +35,9 @@ def notes(summary: dict[str, Any]) -> list[str]:
     if "best" in summary["truth"]:
         lines.append(f"best on the whole set: {summary['truth']['best']}, {_percent(summary['truth']['accuracy'])} %")
     lines += [lead_in_words(row) for row in summary["leads"]]
+    if summary["settings"].get("truth_column"):
+        column, file = summary["settings"]["truth_column"], summary["settings"]["truth_file"]
+        lines.append(f"the truth is the column {column} of {file}: nothing was trained on the whole set for it")
     if 0 < summary["truth"]["n"] < FEW:
         lines.append(f"only {summary['truth']['n']} architectures were compared: the intervals are rough")
     if len(summary.get("ceiling", [])) > 1:

@@ -104,6 +104,7 @@ class HalvingActor(tune.Trainable):
         self.bench, self.source = Workbench(context, Session(compute)), source
         self.last = context.settings.on_whole().epochs
         self.course: EpochByEpoch | None = None
+        self.scored: dict[str, Any] = {}
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -115,10 +116,10 @@ class HalvingActor(tune.Trainable):
         """One epoch; scored where the scheduler decides, and at the end."""
         assert self.course is not None
         net, epochs = self.course.advance()
-        result: dict[str, Any] = {"epochs": epochs, "done": epochs >= self.last}
-        if epochs in rungs(self.last) or result["done"]:
-            result["accuracy"] = self.bench.accuracy(net)
-        return result
+        done = epochs >= self.last
+        if epochs in rungs(self.last) or done:
+            self.scored = {"scored": epochs, "accuracy": self.bench.accuracy(net)}
+        return {"epochs": epochs, "done": done, **self.scored}  # Tune wants the accuracy in every result
 
     def cleanup(self) -> None:
         if self.course is not None:
@@ -138,15 +139,14 @@ class Notes(tune.Callback):
         self.reached: dict[str, Reached] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune stores callbacks so that it could restore them, but a halving that was cut short starts anew."""
+        """Nothing: Tune stores callbacks to restore them, but a halving that was cut short starts anew."""
         return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if "accuracy" in result:
-            seconds = float(result.get("time_total_s", 0.0))
-            self.reached[trial.config["name"]] = Reached(result["epochs"], result["accuracy"], seconds)
+        seconds = float(result.get("time_total_s", 0.0))
+        self.reached[trial.config["name"]] = Reached(result["scored"], result["accuracy"], seconds)
 
 
 def rungs(last: int) -> list[int]:

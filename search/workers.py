@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from proxyset.compute.dispatch import Work
-from proxyset.compute.parallel import Pool, stream_jobs
+from proxyset.compute.dispatch import Assignment
+from proxyset.compute.parallel import Pool, spread_jobs, stream_jobs
 from proxyset.compute.session import Session
 from proxyset.settings import Compute
 from search.placement import Placement
@@ -44,9 +44,9 @@ def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement,
     make = MakeBench(context, placement.compute)
     if placement.here:
         bench = Workbench(context, placement.session)
-        stream_jobs(Work(lambda: bench.run, jobs, hand_on), Pool())
+        stream_jobs(Assignment(lambda: bench.run, jobs, hand_on), Pool())
     else:
-        stream_jobs(Work(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
+        spread_jobs(Assignment(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
 
 
 def _pool(placement: Placement, context: TrialContext) -> Pool:

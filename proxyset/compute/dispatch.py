@@ -35,7 +35,7 @@ class OnResult(Protocol[R_contra]):
 
 
 @dataclass(frozen=True)
-class Work(Generic[J, R]):
+class Assignment(Generic[J, R]):
     """What is to be done.
 
     Attributes:
@@ -89,7 +89,7 @@ class Dispatcher(Generic[J, R]):
         room: how many workers there is room for now.
     """
 
-    work: Work[J, R]
+    work: Assignment[J, R]
     cpus: int
     gpus: float
     retries: int
@@ -102,6 +102,7 @@ class Dispatcher(Generic[J, R]):
     deaths: "Counter[int]" = field(default_factory=Counter, init=False)
     seconds: dict[Hashable, float] = field(default_factory=dict, init=False)
     failed_starts: int = field(default=0, init=False)
+    looked: float = field(default=-math.inf, init=False)
 
     def run(self) -> None:
         """Do all jobs, on the Ray that runs in this process.
@@ -114,12 +115,11 @@ class Dispatcher(Generic[J, R]):
 
         self.waiting = deque(range(len(self.work.jobs)))
         self.shared = ray.put(self.work.make_worker)
-        looked = -math.inf
         try:
             while self.waiting or self.running:
-                if time.monotonic() - looked > LOOK_SECONDS or not self.living:
+                if time.monotonic() - self.looked > LOOK_SECONDS or not self.living:
                     self._start_workers(max(1, self.room()))
-                    looked = time.monotonic()
+                    self.looked = time.monotonic()
                 self._hand_out()
                 ready, _ = ray.wait([*self.running, *self.starting], num_returns=1, timeout=LOOK_SECONDS)
                 for answer in ready:
@@ -206,6 +206,7 @@ class Dispatcher(Generic[J, R]):
 
     def _died(self, numbers: list[int]) -> None:
         """Start the jobs of a call again, but for one that was alone in it and has had its share of workers."""
+        self.looked = -math.inf  # another worker takes its place at once
         self.deaths.update(numbers)
         first = numbers[0]
         if len(numbers) > 1 or self.deaths[first] <= self.retries:

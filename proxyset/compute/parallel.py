@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from proxyset.compute.dispatch import Dispatcher, MakeWorker, Work
+from proxyset.compute.dispatch import Assignment, Dispatcher, MakeWorker
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.compute.ray_local import guarded, scratch_folder
 from proxyset.errors import InputError, RunError
@@ -67,7 +67,7 @@ def run_jobs(
     Args:
         make_worker: gives the function that does a job; called once in every process that works.
         on_result: called in this process with the number of a job and its result, as they come.
-        on_lost: see `Work`.
+        on_lost: see `Assignment`.
 
     Raises:
         WorkersLost, InputError, RunError: see `stream_jobs`.
@@ -79,11 +79,11 @@ def run_jobs(
         if on_result is not None:
             on_result(number, result)
 
-    stream_jobs(Work(make_worker, jobs, keep, on_lost), pool)
+    stream_jobs(Assignment(make_worker, jobs, keep, on_lost), pool)
     return [results[number] for number in range(len(jobs))]
 
 
-def stream_jobs(work: Work[J, R], pool: Pool) -> None:
+def stream_jobs(work: Assignment[J, R], pool: Pool) -> None:
     """Do all jobs and hand each result on as it comes: as many as there are, none is kept.
 
     Raises:
@@ -92,13 +92,22 @@ def stream_jobs(work: Work[J, R], pool: Pool) -> None:
             `pool.retries`, or a job raised anything else in a worker. What `work.on_result` raises ends the work.
     """
     if not pool.in_process:
-        with ray_running(pool):
-            check_resources(pool)
-            Dispatcher(work, pool.cpus, pool.gpus, pool.retries, lambda: workers_that_fit(pool)).run()
+        spread_jobs(work, pool)
         return
     worker = work.make_worker()
     for number, job in enumerate(work.jobs):
         work.on_result(number, worker(job), int(number + 1 < len(work.jobs)))
+
+
+def spread_jobs(work: Assignment[J, R], pool: Pool) -> None:
+    """The same in workers of Ray alone, also where there is one: a job that takes its process down is started again.
+
+    Raises:
+        WorkersLost, InputError, RunError: see `stream_jobs`.
+    """
+    with ray_running(pool):
+        check_resources(pool)
+        Dispatcher(work, pool.cpus, pool.gpus, pool.retries, lambda: workers_that_fit(pool)).run()
 
 
 def workers_that_fit(pool: Pool) -> int:

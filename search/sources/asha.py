@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asha(Trained):
-    """ASHA (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020) by Ray Tune's own scheduler:
-    every architecture trains on the whole set, and after 1, 4, 16, … epochs only the best quarter so far goes on.
+    """ASHA (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020), by Ray Tune's own
+    scheduler: every architecture trains on the whole set, and after 1, 4, 16, … epochs only the best quarter so far
+    goes on.
 
     It gets the wall-clock time that the search's first proxy had, building included. The score is the number of epochs
     that an architecture reached, plus its accuracy (0..1) there: who got further ranks higher. One that was not begun

@@ -99,10 +99,13 @@ def jacobian_covariance(net: nn.Module, images: Tensor) -> float:
         images: normalised, N×C×H×W.
 
     Returns:
-        The score; NaN where some image's gradient is constant, which has no correlation.
+        The score; NaN where some image's gradient is constant, which has no correlation, as in a network that does not
+        look at its images.
     """
     images = images.detach().requires_grad_()
-    (jacobian,) = torch.autograd.grad(net(images).sum(), images)
+    (jacobian,) = torch.autograd.grad(net(images).sum(), images, allow_unused=True)
+    if jacobian is None:
+        return math.nan
     correlation = jacobian.flatten(1).double().cpu().corrcoef()
     if not correlation.isfinite().all():
         return math.nan

@@ -63,6 +63,13 @@ def test_my_method_ranks_architectures(run: Run, tmp_path: Path) -> None:
     assert any("Mean" in name or "mean" in name for name in summary["sources"])
 
 
+def test_my_source_ranks_architectures(run: Run, tmp_path: Path) -> None:
+    options = "--no-free --truth none --sample all --workers 0 --out run --space my_space:space"
+    run("search", "run", "--proxy", "my_source:Depth", *options.split())
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["name"]: row["score"] for row in rows}["mlp-16x3"] == 4
+
+
 def test_my_method_is_a_memory(run: Run, tmp_path: Path) -> None:
     options = "--steps 2 --limit 50 --ipc 1 --epochs 1 --balance-epochs 1 --kd --out run --net my_net:small"
     run("continual", "run", "--memory", "my_method:Mean", *options.split())

@@ -150,7 +150,7 @@ def test_how_it_is_computed_and_trained_reaches_the_trials(images: Path, monkeyp
         benches.append(Workbench(context, session))
         return benches[-1]
 
-    monkeypatch.setattr("search.driver.Workbench", note)
+    monkeypatch.setattr("search.workers.Workbench", note)
     flags = "--proxy random --device cpu --precision bf16 --memory-limit 3 --compile off --optimiser adam --lr 0.002"
     assert run(images, *flags.split(), "--schedule", "cosine", "--loss", "squared-error") == 0
     bench = benches[-1]

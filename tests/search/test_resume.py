@@ -77,7 +77,7 @@ def test_a_run_of_an_older_version_is_reported_but_not_gone_on_with(
     images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Version 0.1 kept no threads, optimiser or loss, and of a source its kind as a word."""
-    assert run(images, "--proxy", "random") == 0
+    assert run(images, "--proxy", "random", "params", "jacobian", "--no-free") == 0
     summary = json.loads((RUN / "summary.json").read_text())
     config = json.loads((RUN / "config.json").read_text())
     for name in ("optimiser", "schedule", "loss", "sha256"):
@@ -88,7 +88,7 @@ def test_a_run_of_an_older_version_is_reported_but_not_gone_on_with(
     del sources["sha256"]
     for name, facts in sources.items():
         del facts["free"]
-        facts["kind"] = kinds.get(name, name)
+        facts["kind"] = kinds[name]
     (RUN / "sources.json").write_text(json.dumps(sources))
     rows = [json.loads(line) for line in (RUN / ROWS).read_text().splitlines()]
     for row in rows:
