@@ -43,6 +43,8 @@ def provider_for(memory: MemoryChoice, budget: Budget, trainer: Trainer, *, rank
     else:
         check_settings(budget.memory_settings, (name,))
         plain = _plain_provider(name, budget, trainer)
+        if own and (name == NONE or plain is not None):
+            raise InputError(f"`memory`: {name} has no settings, got {' '.join(own)}")
         if name == NONE or plain is not None:
             _refuse_learner(budget, name)
             return plain
@@ -85,7 +87,7 @@ def _refuse_learner(budget: Budget, name: str) -> None:
 
 def split_memory(name: str) -> tuple[str, tuple[str, ...]]:
     """A memory's name and the settings that follow it: "dm formation=2" is dm with that formation."""
-    first, *rest = name.split() if not name.endswith(SUFFIX) else [name]
+    first, *rest = [name] if name.endswith(SUFFIX) else name.split() or [""]
     return first, tuple(rest)
 
 
@@ -98,8 +100,6 @@ def memory_name(memory: MemoryChoice) -> str:
     """A memory as the command line names it."""
     if isinstance(memory, Method):
         return memory.name
-    if isinstance(memory, str) and not memory.split():
-        raise InputError("`memory` is empty: name one")
     return ",".join(map(str, memory)) if not isinstance(memory, str | Path) else str(memory)
 
 

@@ -1,0 +1,49 @@
+"""What a memory is called, with settings of its own beside its name."""
+
+from pathlib import Path
+
+import pytest
+
+from continual.choose import label, provider_for, split_memory
+from continual.compare import Common, make_cells
+from continual.method_provider import MethodProvider
+from continual.settings import Budget, Learning
+from continual.stream import Stream
+from continual.trainer import Trainer
+from proxyset.compute.session import Session
+from proxyset.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "shown"),
+    [
+        ("dm", ("dm", ()), "dm"),
+        ("dm formation=2 lr_img=5", ("dm", ("formation=2", "lr_img=5")), "dm-formation=2-lr_img=5"),
+        ("my.module:Mean noise=1", ("my.module:Mean", ("noise=1",)), "Mean-noise=1"),
+        ("a folder/b c.safetensors", ("a folder/b c.safetensors", ()), "b c"),
+    ],
+)
+def test_a_name_and_its_settings(name: str, parts: tuple[str, tuple[str, ...]], shown: str) -> None:
+    assert split_memory(name) == parts
+    assert label(name) == shown
+
+
+def test_own_settings_go_before_those_of_all(growing: Stream, tmp_path: Path) -> None:
+    trainer = Trainer(growing, Learning(net="convnet-w4-d1"), session=Session(device="cpu"))
+    budget = Budget(memory_settings=("iterations=3", "lr_img=2"), store=tmp_path)
+    provider = provider_for("dm lr_img=7", budget, trainer, ranks_by_learner=False)
+    assert isinstance(provider, MethodProvider)
+    settings = provider.method.model_dump()
+    assert (settings["iterations"], settings["lr_img"], settings["net"]) == (3, 7.0, trainer.net)
+
+
+@pytest.mark.parametrize("name", ["", " ", "dm formatoin=2", "dm formation", "dmm formation=2", "none formation=2"])
+def test_slips_are_refused(growing: Stream, tmp_path: Path, name: str) -> None:
+    trainer = Trainer(growing, Learning(net="convnet-w4-d1"), session=Session(device="cpu"))
+    with pytest.raises(InputError):
+        provider_for(name, Budget(store=tmp_path), trainer, ranks_by_learner=False)
+
+
+def test_variants_of_one_method_are_compared(tmp_path: Path) -> None:
+    cells = make_cells(("dm", "dm formation=2"), (0,), "without", Common(tmp_path))
+    assert [cell.path.name for cell in cells] == ["dm-seed0", "dm-formation=2-seed0"]
