@@ -11,7 +11,16 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.cli.options import Command, ConfiguredCommand, Data, Output, Seed, change, flatten
 from proxyset.settings import Compute, Distinct, Settings
-from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
+from search.settings import (
+    Comparison,
+    Condensing,
+    Execution,
+    HeldOut,
+    RankingSettings,
+    SpaceChoice,
+    TrialTraining,
+    defaults,
+)
 
 RUNS = Path("runs")
 NOT_STORED = ("resume", "trust", "out", "config", "force", "json")
@@ -30,6 +39,14 @@ class Proxies(Settings):
 
 class Rankings(Comparison, Proxies):
     """What ranks the architectures, and what a ranking is held against."""
+
+
+class RunData(HeldOut, Data):
+    """What a search is on."""
+
+    def choices(self) -> dict[str, Any]:
+        """The search itself holds images out, because it must know the whole."""
+        return super().choices() | {"validation": 0.0}
 
 
 class RunOutput(Output):
@@ -60,7 +77,7 @@ class RunSettings(ConfiguredCommand):
 
     rankings: Rankings = Field(Rankings(), title="what ranks")
     space: SpaceChoice = Field(SpaceChoice(), title="what is ranked")
-    data: Data = Field(Data(), title="on which images")
+    data: RunData = Field(RunData(), title="on which images")
     training: TrialTraining = Field(TrialTraining(), title="how an architecture is trained")
     condensing: Condensing = Field(Condensing(), title="how a missing proxy set is built")
     execution: Execution = Field(Execution(), title="where the trials run")

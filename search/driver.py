@@ -11,17 +11,20 @@ from proxyset.compute.parallel import check_resources, ray_running, run_jobs
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.data.augment import operations
 from proxyset.data.spec import Dataset
+from proxyset.data.validation import with_validation
 from proxyset.errors import InputError
 from proxyset.progress import Progress, ProgressLine, duration, shown
 from search.advice import cheaper_trials
+from search.final import train_finally
+from search.finals import read_finals
 from search.folder import SOURCES, RunFolder
-from search.jobs import estimate, stages
+from search.jobs import estimate, first_jobs, promoted, seconds_per_image
 from search.placement import Placement
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
-from search.sources.trained import TEST, TRAIN
+from search.sources.trained import TEST, TRAIN, VALIDATION
 from search.space import Candidate, Space, choose
 from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
 
@@ -44,8 +47,11 @@ class Search:
     """Everything that a search is made of, checked; nothing is built or trained yet.
 
     Attributes:
+        dataset: with the images that rank held out of its training split.
         settings: with nothing left open.
+        content: hash of the training split, those images among it.
         notices: what to say before the work.
+        space: where a user's architectures come from, as package.module:function (None: not from there).
     """
 
     dataset: Dataset
@@ -54,7 +60,9 @@ class Search:
     settings: RankingSettings
     placement: Placement
     display: Display
+    content: str
     notices: tuple[str, ...] = ()
+    space: str | None = None
 
     def build_in(self, folder: Path) -> "Search":
         """The same search, with the proxy sets that are missing built in `folder`."""
@@ -80,16 +88,21 @@ def prepare(
     """
     if not len(dataset.test):
         raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
-    source = str(dataset.source.get("source", ""))
+    source, content = str(dataset.source.get("source", "")), dataset.sha256
+    own_split = dataset.validation is not None and settings.validation is None
     settings = fill(settings, source)
+    if not own_split:
+        dataset = with_validation(dataset, settings.validation or 0.0)
     operations(settings.augment, dataset.spec.flip)  # refuses what it does not know
     space = fill(space, source) if isinstance(space, SpaceChoice) else space
     notices: list[str] = []
     candidates = choose(space, dataset.spec, settings.seed, notices.append)
     _check_counts(settings, len(candidates))
-    plan = plan_sources(proxies, dataset, settings, placement.session)
+    plan = plan_sources(proxies, dataset, settings, placement.session, content)
+    notices += [f"{one.name} was made with the images that rank" for one in plan.proxies if one.saw_more(dataset)]
     check_memory(candidates, dataset.spec, settings, placement.session)
-    return Search(dataset, candidates, plan, settings, placement, display, tuple(notices))
+    code = space.space if isinstance(space, SpaceChoice) else space if isinstance(space, str) else None
+    return Search(dataset, candidates, plan, settings, placement, display, content, tuple(notices), code)
 
 
 def _check_counts(settings: RankingSettings, architectures: int) -> None:
@@ -113,7 +126,7 @@ def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: b
         InputError: the folder's run has other settings, data or proxy sets, or is damaged.
         RunError: the work could not go on; what is finished is kept.
     """
-    plan = {"data": search.dataset.sha256, "names": [candidate.name for candidate in search.candidates]}
+    plan = {"data": search.content, "names": [candidate.name for candidate in search.candidates]}
     if not over:
         folder.check(config, plan, MAY_CHANGE)
     notices = [*search.notices, *announce(search.plan.proxies, search.placement.session)]
@@ -137,8 +150,9 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     folder.drop_torn_row()
     _warn_of_threads(search, folder.rows())
     context = _context(search, folder)
-    for jobs in stages(context):
-        _run(jobs(mean_scores(folder.rows(), list(context.candidates))), context, search, folder)
+    _run(first_jobs(context), context, search, folder)
+    if search.settings.promote:
+        _finish(context, search, folder)
 
 
 @contextlib.contextmanager
@@ -166,6 +180,8 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
     sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
+    if dataset.validation is not None:
+        sets[VALIDATION] = pack(dataset.validation)
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
 
@@ -205,6 +221,20 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
             from search.tune import run_trials
 
             run_trials(left, context, placement, keeper)
+
+
+def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
+    """Train the best of every ranking to be kept, as far as they are not."""
+    names, done = promoted(context, mean_scores(folder.rows(), list(context.candidates))), read_finals(folder.path)
+    left = [name for name in names if name not in {row["name"] for row in done}]
+    if not left:
+        return
+    images = len(left) * (search.settings.final_epochs or 1) * len(search.dataset.train)
+    seconds = images * seconds_per_image(context, search.placement) / min(search.placement.at_once, len(left))
+    search.display.say(f"{len(left)} networks are trained on the whole set, estimated: {duration(seconds)}")
+    line = shown(search.display.progress, "final training")
+    with _closing(line):
+        train_finally(left, context, search, folder, line)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from proxyset.train.evaluate import accuracy
 from proxyset.train.fit import Hooks, fit
 from search.settings import RankingSettings
 from search.sources.base import Source, Trained
-from search.sources.trained import TEST, TRAIN
+from search.sources.trained import TEST, TRAIN, VALIDATION
 from search.space import CHOICES, Candidate
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -51,7 +51,8 @@ class TrialContext:
 
     Attributes:
         settings: with nothing left open (`settings.fill`).
-        sets: by name: "train", "test", and each proxy set under the name of its source.
+        sets: by name: "train", "test", "validation" where images were held out, and each proxy set under the name of
+            its source.
     """
 
     spec: DatasetSpec
@@ -61,15 +62,22 @@ class TrialContext:
     candidates: Mapping[str, Candidate]
 
     @property
+    def judge(self) -> str:
+        """The set that ranks and chooses."""
+        return VALIDATION if VALIDATION in self.sets else TEST
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all images, labels and targets."""
         return sum(array.nbytes for arrays in self.sets.values() for array in arrays if array is not None)
 
 
+OnEpoch = Callable[[nn.Module, int], None]
+
 Row = dict[str, Any]
 """A finished trial: source, name, repeat, seed, the five choices (None for a user's), parameters, score (what the
-source ranks by), accuracy (0..1, of the test split; None where nothing is trained), seconds, threads, error (None
-without one).
+source ranks by), accuracy (0..1, of the validation split, or of the test split where none is held out; None where
+nothing is trained), seconds, threads, error (None without one).
 """
 
 
@@ -118,8 +126,13 @@ class Workbench:
             torch.cuda.empty_cache()
         return row_of(job, context, score, error, time.monotonic() - started)
 
-    def train(self, candidate: Candidate, source: Trained, generator: torch.Generator) -> nn.Module:
+    def train(
+        self, candidate: Candidate, source: Trained, generator: torch.Generator, on_epoch: OnEpoch | None = None
+    ) -> nn.Module:
         """A network of this architecture, trained as the source says.
+
+        Args:
+            on_epoch: called after each epoch with the network and the number of epochs done.
 
         Raises:
             Diverged: its outputs or weights are not finite.
@@ -128,15 +141,16 @@ class Workbench:
         net, recipe = candidate.build(spec, generator, self.device), source.recipe(settings)
         engine = self._engine(net, source.images_trained(settings), recipe.batch_size)
         gradients = self._gradients(candidate, net, engine)
-        hooks = Hooks(order=source.order(), on_batch=_check_logits)
+        after = None if on_epoch is None else (lambda done: on_epoch(net, done))
+        hooks = Hooks(order=source.order(), on_batch=_check_logits, on_epoch=after)
         fit(net, self.images(source.data), spec, recipe, generator=generator, gradients=gradients, hooks=hooks)
         if not all(parameter.isfinite().all() for parameter in net.parameters()):
             raise Diverged("the weights are not finite: lower `lr`")
         return net
 
-    def accuracy(self, net: nn.Module) -> float:
-        """Share of the test images that the network classifies correctly (0..1)."""
-        return accuracy(net, self.images(TEST), self.context.spec)
+    def accuracy(self, net: nn.Module, name: str | None = None) -> float:
+        """Share of the images of a set (None: those that rank) that the network classifies correctly (0..1)."""
+        return accuracy(net, self.images(name or self.context.judge), self.context.spec)
 
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""

@@ -21,11 +21,11 @@ from proxyset.progress import Progress, duration
 from proxyset.settings import short
 from search.advice import cheaper_sets
 from search.settings import RankingSettings
-from search.sources.trained import AGAIN, EARLY, TEST, TRAIN, TRUTH
+from search.sources.trained import AGAIN, EARLY, TEST, TRAIN, TRUTH, VALIDATION
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
-RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, "params", "jacobian", "sha256")
+RESERVED = (TRUTH, AGAIN, EARLY, TRAIN, TEST, VALIDATION, "params", "jacobian", "sha256")
 
 ProxyLike = str | Path | Method | ProxySet
 Proxies = Sequence[ProxyLike] | Mapping[str, ProxyLike]
@@ -57,6 +57,10 @@ class PlannedProxy:
     def missing(self) -> bool:
         return self.given is None
 
+    def saw_more(self, dataset: Dataset) -> bool:
+        """Whether it was made from more than `dataset`: from the images that are held out of it, too."""
+        return self.given is not None and self.given.provenance.get("dataset", {}).get("sha256") != dataset.sha256
+
 
 @dataclass(frozen=True)
 class SourcePlan:
@@ -72,8 +76,14 @@ class SourcePlan:
     again: bool = False
 
 
-def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session) -> SourcePlan:
+def plan_sources(
+    proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None = None
+) -> SourcePlan:
     """What `proxies` means, in order.
+
+    Args:
+        dataset: what missing sets are made from: without the images that are held out.
+        whole: hash of the training split with them; a set that is given may be made from that.
 
     Raises:
         InputError: nothing is named, or something unknown or twice; settings that no method can work with; a set that
@@ -86,7 +96,9 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
             raise InputError(f"`condense_net`: {error}") from None
     named = list(proxies.items()) if isinstance(proxies, Mapping) else [("", proxy) for proxy in proxies]
     words = [proxy for _, proxy in named if proxy in (EARLY, TRUTH)]
-    planned = [_plan(name, proxy, dataset, settings, session) for name, proxy in named if proxy not in (EARLY, TRUTH)]
+    planned = [
+        _plan(name, proxy, dataset, settings, session, whole) for name, proxy in named if proxy not in (EARLY, TRUTH)
+    ]
     names = [*words, *(one.name for one in planned)]
     if not names:
         raise InputError("`proxy` names at least one source of a ranking, such as dsa")
@@ -97,14 +109,17 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
     return SourcePlan(tuple(planned), EARLY in words, TRUTH in words)
 
 
-def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
+def _plan(
+    name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None
+) -> PlannedProxy:
     if isinstance(proxy, ProxySet):
-        plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=_of(dataset, proxy, "given"))
+        known = str(proxy.provenance.get("method", "proxy"))
+        plan = PlannedProxy(name or known, given=_of(dataset, proxy, "given", whole))
     elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
         if not Path(proxy).is_file():
             raise InputError(f"no proxy set at {str(proxy)!r}: no such file")
         file = Path(proxy)
-        plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file))
+        plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file, whole))
     else:
         method = _method(proxy, settings) if isinstance(proxy, str) else proxy
         wanted = ProxySpec(dataset, method, settings.ipc, settings.seed)
@@ -118,10 +133,10 @@ def _plan(name: str, proxy: ProxyLike, dataset: Dataset, settings: RankingSettin
     return plan
 
 
-def _of(dataset: Dataset, proxy: ProxySet, where: ProxyLike) -> ProxySet:
-    """The set, which must be made from this dataset."""
+def _of(dataset: Dataset, proxy: ProxySet, where: ProxyLike, whole: str | None) -> ProxySet:
+    """The set, which must be made from this dataset, with or without the images that are held out of it."""
     source = proxy.provenance.get("dataset", {})
-    if source.get("sha256") != dataset.sha256:
+    if source.get("sha256") not in (dataset.sha256, whole or dataset.sha256):
         raise InputError(
             f"the proxy set {str(where)!r} was made from other data than {dataset.spec.name} "
             f"(`dataset={source.get('source')}`, `size={source.get('size')}`)"

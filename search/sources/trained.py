@@ -13,6 +13,7 @@ from search.sources.base import Trained
 
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 TRAIN, TEST = "train", "test"  # the sets that every search has
+VALIDATION = "validation"  # the set that ranks and chooses, where images were held out for it
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,15 @@ class WholeSet(Trained):
 
     def recipe(self, settings: RankingSettings) -> Recipe:
         return settings.on_whole()
+
+
+@dataclass(frozen=True)
+class FinalSet(Trained):
+    """The whole set, as the networks that are kept are trained on it. It ranks nothing."""
+
+    @property
+    def data(self) -> str:
+        return TRAIN
+
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.finally_()
