@@ -135,7 +135,7 @@ def report(record: "Record", out: Path, as_json: bool) -> None:
     from search.tables import print_summary
 
     summary, figures = write_report(record, out)
-    print_summary(summary, Console(stderr=as_json))
+    print_summary(summary, Console(stderr=as_json), record.path)
     if as_json:
         print(json.dumps(without_nan(summary), indent=1))
     for path in figures:

@@ -38,6 +38,7 @@ class Record:
         sources: the facts of each source, by name.
         rows: the finished trials.
         finals: the networks that were trained to be kept.
+        path: the run's folder.
     """
 
     settings: dict[str, Any]
@@ -45,6 +46,7 @@ class Record:
     sources: dict[str, dict[str, Any]]
     rows: "list[Row]"
     finals: "list[Row]" = field(default_factory=list)
+    path: Path = Path()
 
 
 class RunFolder:
@@ -213,7 +215,7 @@ class RunFolder:
         strange = next((row["name"] for row in finals if row["name"] not in names), None)
         if strange is not None:
             raise InputError(f"{str(self.path / FINALS)!r}: {strange!r} is not of this run")
-        return Record(settings, plan["names"], sources, rows, finals)
+        return Record(settings, plan["names"], sources, rows, finals, self.path)
 
     def drop_torn_row(self) -> None:
         """Remove a last line that a kill cut short, so that rows can be appended."""
