@@ -1,4 +1,4 @@
-"""The `search` command: run, report. Heavy imports wait until a command needs them."""
+"""The `search` command: run, report; export and predict are in `search.use`. Heavy imports wait until a command needs them."""
 
 import shlex
 import sys
@@ -19,6 +19,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     commands = {
         "run": ("rank architectures on proxy sets and check the ranking", "search.cli:run_command"),
         "report": ("write a run's tables and figures again, from its files", "search.cli:report_command"),
+        "export": ("write a network that a run keeps, for use without this toolkit", "search.use:export_command"),
+        "predict": ("classify pictures with a network that a run keeps", "search.use:predict_command"),
     }
     run("search", "Rank many networks on a few images per class, and say how far to trust it.", commands, argv)
 

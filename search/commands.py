@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import Command, ConfiguredCommand, Data, Output, Seed, change, flatten
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, Output, Seed, change, flatten
 from proxyset.settings import Compute, Distinct, Settings
 from search.settings import (
     Comparison,
@@ -111,6 +111,52 @@ class ReportSettings(Command):
 
     run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
     output: ReportOutput = Field(ReportOutput(), title="output")
+
+
+class KeptNetwork(Settings):
+    """Which network."""
+
+    arch: str | None = Field(None, description="one of those that the run keeps (default: the best by validation)")
+    trust: bool = Field(False, description="run the code that the run's space names, whoever made its folder")
+
+
+class ExportOutput(Output):
+    """What is written."""
+
+    format: Literal["torch", "onnx", "torchscript"] = Field(
+        "torch", description="a program of torch.export, ONNX (needs proxyset[onnx]), or TorchScript"
+    )
+    out: Path | None = Field(None, description="the folder (default: export-FORMAT in the run's)")
+
+
+class ExportSettings(Command):
+    """Write a network that a run keeps, with a script of ten lines that uses it without this toolkit."""
+
+    examples = (
+        "search export runs/search-digits-dsa-seed0",
+        "search export runs/search-digits-dsa-seed0 --format onnx --out model/",
+    )
+
+    run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
+    network: KeptNetwork = Field(KeptNetwork(), title="which network")
+    output: ExportOutput = Field(ExportOutput(), title="output")
+
+
+class Answers(AsJson):
+    """What is printed."""
+
+    top: int = Field(1, ge=1, description="so many classes of each picture, the most probable first")
+
+
+class PredictSettings(Command):
+    """Classify pictures with a network that a run keeps."""
+
+    examples = ("search predict runs/search-digits-dsa-seed0 my_digit.png",)
+
+    run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
+    pictures: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="PICTURE ...", description="image files")
+    network: KeptNetwork = Field(KeptNetwork(), title="which network")
+    output: Answers = Field(Answers(), title="output")
 
 
 def resolve(command: RunSettings) -> RunSettings:
