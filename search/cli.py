@@ -1,4 +1,4 @@
-"""The `search` command: run, report; export and predict are in `search.use`. Heavy imports wait until a command needs them."""
+"""The `search` command: run, report (the others: `search.use`). Heavy imports wait until a command needs them."""
 
 import shlex
 import sys

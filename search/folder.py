@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KIND = "search run"  # in the marker of a run's folder
 CONFIG, PLAN, SOURCES, ROWS, SUMMARY = "config.json", "plan.json", "sources.json", "rows.jsonl", "summary.json"
-RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png")
+RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png", "regret.png")
 SCHEMAS: dict[str, type[BaseModel]] = {CONFIG: Config, PLAN: Plan, SOURCES: Sources}
 OLDER = "began with an older version: it can be reported, but not gone on with"
 
