@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy.stats import rankdata
 
 from proxyset.files import write_atomic
@@ -24,7 +25,11 @@ PANELS_ACROSS = 3
 PLAIN, MARKED, TRUE = "#8a9aa9", "#d1495b", "#00798c"
 FAR = 2.0  # distances of the quartiles below the lower one: further down are outliers
 WORST = 0.2  # accuracy below the best, under which the picture of regret does not go
-LABELS = {"params": "rank by parameter count", "jacobian": "rank by Jacobian covariance"}
+LABELS = {
+    "whole-again": "the whole set under another seed (%)",
+    "params": "rank by parameter count",
+    "jacobian": "rank by Jacobian covariance",
+}
 
 
 def save_figures(scores: MeanScores, table: pd.DataFrame, summary: dict[str, Any], out: Path) -> list[Path]:
@@ -122,24 +127,33 @@ def regret(found: list[Course]) -> Figure | None:
         return None
     figure = Figure(figsize=(6.4, 4.0), dpi=DPI, layout="constrained")
     axes = figure.subplots()
+    word, unit = _unit(max(float(course.seconds[-1]) for course in found))
     for course in found:
-        minutes, best = course.seconds / 60, 100 * course.best
+        times, best = course.seconds / unit, 100 * course.best
         if course.low is not None and course.high is not None:
-            axes.plot(minutes, best, color="black", linewidth=1.6, label=course.name)
-            axes.fill_between(minutes, 100 * course.low, 100 * course.high, color="black", alpha=0.12, linewidth=0)
+            axes.plot(times, best, color="black", linewidth=1.6, label=course.name)
+            axes.fill_between(times, 100 * course.low, 100 * course.high, color="black", alpha=0.12, linewidth=0)
         else:
-            axes.step(minutes, best, where="post", linewidth=1.6, marker="o", markersize=2.5, label=course.name)
+            axes.step(times, best, where="post", linewidth=1.6, marker="o", markersize=2.5, label=course.name)
     lowest = min(float(course.best[0] if course.low is None else course.low[0]) for course in found)
     highest = max(float(course.best.max()) for course in found)
     axes.set_ylim(100 * max(lowest, highest - WORST) - 0.3, 100 * highest + 0.3)
     axes.set_xscale("log")
-    axes.set_xlabel("minutes of all trainings, one at a time, with the building of the set", fontsize=8)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"{word} of all trainings, one at a time, with the building of the set", fontsize=8)
     axes.set_ylabel("best accuracy by the whole set so far (%)", fontsize=8)
     axes.set_title("what is found after which time (shaded: 90 % of the orders of random search)", fontsize=9)
     axes.tick_params(labelsize=8)
     for text in axes.legend(fontsize=7, frameon=False, loc="lower right").get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """What to measure such a time in, and its seconds."""
+    return ("seconds", 1.0) if seconds < 300 else ("minutes", 60.0) if seconds < 5 * 3600 else ("hours", 3600.0)
 
 
 def by_choice(scores: MeanScores, archs: pd.DataFrame) -> Figure:

@@ -20,12 +20,8 @@ MODULES += ["scipy.stats", "search.tables", "pandas", "rich.console"]
 FLAGS = "--dataset tiny.npz --where width<=32,depth<=1 --sample 2 --ipc 2 --epochs 1 --whole-epochs 1 --no-free "
 FLAGS += "--truth all --promote 1 --final-epochs 1"
 ARGV = ["run", *FLAGS.split(), "--workers", "0", "--proxy", "random", "--out", "run"]
-FILES = {
-    "tiny.npz",
-    "run",
-    "proxysets",
-    *(f"run/{name}" for name in (MARKER, CONFIG, PLAN, SOURCES, ROWS, FINALS, NETWORKS, *RESULTS)),
-}
+OF_RUN = (MARKER, CONFIG, PLAN, SOURCES, ROWS, FINALS, NETWORKS, *RESULTS)
+FILES = {"tiny.npz", "run", "proxysets", *(f"run/{name}" for name in OF_RUN)}
 
 
 def kill(tmp_path: Path, argv: list[str], before: list[list[str]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,21 +39,19 @@ def test_the_best_epoch_by_validation_is_kept_and_tested(held: tuple[Dataset, Tr
     dataset, context = held
     seen: list[tuple[float, dict[str, torch.Tensor]]] = []
 
-    class Watched(Finisher):
-        pass
+    finisher = Finisher(context, Session())
+    train: Any = finisher.bench.train
 
-    finisher = Watched(context, Session(), show=lambda done: None)
-    train = finisher.bench.train
-
-    def watch(candidate, source, generator, on_epoch):  # type: ignore[no-untyped-def]
-        def both(net, done):  # type: ignore[no-untyped-def]
+    def watch(candidate: Any, source: Any, generator: Any, on_epoch: Any) -> Any:
+        def both(net: torch.nn.Module, done: int) -> None:
+            assert dataset.validation is not None
             value = accuracy(net, dataset.validation, dataset.spec)
             seen.append((value, {name: tensor.clone() for name, tensor in net.state_dict().items()}))
             on_epoch(net, done)
 
         return train(candidate, source, generator, both)
 
-    finisher.bench.train = watch  # type: ignore[method-assign]
+    finisher.bench.train = watch  # type: ignore[method-assign, assignment]
     row, weights = finisher(NAME)
     values = [value for value, _ in seen]
     best = max(range(4), key=lambda epoch: (values[epoch], epoch))
