@@ -2,7 +2,9 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,6 +12,7 @@ from proxyset.cli.app import run, say
 
 if TYPE_CHECKING:
     from search.commands import RunSettings
+    from search.driver import Search
     from search.folder import Record, RunFolder
 
 REPORT = "search report"  # in the marker of a folder with a report and no run
@@ -44,12 +47,21 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     from search.commands import stored
     from search.placement import place_by_flags
     from search.sources.proxies import MissingProxy
+    from search.within import Limit
 
     placement = place_by_flags(command.execution, Session(command.compute))
     dataset = load(command.data.dataset, **command.data.choices())
     display = driver.Display(progress=True, say=say)
+
+    def prepare() -> driver.Search:
+        return driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+
+    started = time.time()
     try:
-        search = driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+        search = prepare()
+        if command.limit.within is not None:
+            command, keeping = fit(command, search, new=not folder.begun or command.output.force)
+            search = replace(prepare(), limit=Limit(started + command.limit.within, keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:
@@ -60,6 +72,25 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
         if not folder.begun:
             raise
         raise KeyboardInterrupt(f"interrupted; to go on: {resume_command(command, folder)}") from None
+
+
+def fit(command: "RunSettings", search: "Search", new: bool) -> tuple["RunSettings", float]:
+    """The command with as much work as fits into its time, and the seconds that networks to keep will take.
+
+    Args:
+        new: a run that has begun keeps what it began with.
+    """
+    from proxyset.cli.options import change
+    from search.sources.proxies import seconds_to_build
+    from search.within import choose_within
+
+    assert command.limit.within is not None
+    if not new:
+        return command, 0.0
+    building = seconds_to_build(search.plan.proxies, search.placement.session)
+    choice = choose_within(search, command.limit.within, building)
+    say(str(choice))
+    return change(command, **choice.settings), choice.seconds["networks to keep"]
 
 
 def resume_command(command: "RunSettings", folder: "RunFolder") -> str:

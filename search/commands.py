@@ -10,7 +10,7 @@ from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, Output, Seed, change, flatten
-from proxyset.settings import Compute, Distinct, Settings
+from proxyset.settings import Compute, Distinct, Duration, Settings
 from search.settings import (
     Comparison,
     Condensing,
@@ -23,7 +23,7 @@ from search.settings import (
 )
 
 RUNS = Path("runs")
-NOT_STORED = ("resume", "trust", "out", "config", "force", "json")
+NOT_STORED = ("resume", "trust", "within", "out", "config", "force", "json")
 PLACES = ("dataset", "data_root", "address", "device", "truth")  # settings in which a colon names no code
 
 
@@ -39,6 +39,17 @@ class Proxies(Settings):
 
 class Rankings(Comparison, Proxies):
     """What ranks the architectures, and what a ranking is held against."""
+
+
+class TimeLimit(Settings):
+    """How long it may take."""
+
+    within: Duration | None = Field(
+        None,
+        title="DURATION",
+        description="stop after this time, such as 30min; a new run takes as many architectures, epochs and networks "
+        "to keep as fit, at most what the other flags say",
+    )
 
 
 class RunData(HeldOut, Data):
@@ -72,6 +83,7 @@ class RunSettings(ConfiguredCommand):
         "search run --proxy dsa",
         "search run --proxy dsa random --dataset cifar10 --sample all --address auto --gpus-per-trial 0.25",
         "search run --proxy dsa --promote 5",
+        "search run --proxy dsa random --within 30min",
         "search run --resume runs/search-digits-dsa-seed0",
     )
 
@@ -80,6 +92,7 @@ class RunSettings(ConfiguredCommand):
     data: RunData = Field(RunData(), title="on which images")
     training: TrialTraining = Field(TrialTraining(), title="how an architecture is trained")
     condensing: Condensing = Field(Condensing(), title="how a missing proxy set is built")
+    limit: TimeLimit = Field(TimeLimit(), title="how long")
     execution: Execution = Field(Execution(), title="where the trials run")
     compute: Compute = Field(Compute(), title="how it is computed")
     randomness: Seed = Field(Seed(), title="random choices")
@@ -162,7 +175,8 @@ class PredictSettings(Command):
 def resolve(command: RunSettings) -> RunSettings:
     """The command with nothing left open."""
     values = flatten(command)
-    meaning = defaults(command.data.dataset, command.space.space is not None, command.rankings.promote)
+    promote = command.rankings.promote or int(command.limit.within is not None)
+    meaning = defaults(command.data.dataset, command.space.space is not None, promote)
     return change(command, **{name: value for name, value in meaning.items() if values[name] is None})
 
 

@@ -27,6 +27,7 @@ from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_s
 from search.sources.trained import TEST, TRAIN, VALIDATION
 from search.space import Candidate, Space, choose
 from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
+from search.within import Limit, TimeIsUp
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Search:
         content: hash of the training split, those images among it.
         notices: what to say before the work.
         space: where a user's architectures come from, as package.module:function (None: not from there).
+        limit: when to stop (None: when all is done).
     """
 
     dataset: Dataset
@@ -63,6 +65,7 @@ class Search:
     content: str
     notices: tuple[str, ...] = ()
     space: str | None = None
+    limit: Limit | None = None
 
     def build_in(self, folder: Path) -> "Search":
         """The same search, with the proxy sets that are missing built in `folder`."""
@@ -150,9 +153,20 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     folder.drop_torn_row()
     _warn_of_threads(search, folder.rows())
     context = _context(search, folder)
-    _run(first_jobs(context), context, search, folder)
+    with _until(search, "trials are left"):
+        _run(first_jobs(context), context, search, folder)
     if search.settings.promote:
-        _finish(context, search, folder)
+        with _until(search, "networks are left"):
+            _finish(context, search, folder)
+
+
+@contextlib.contextmanager
+def _until(search: Search, left: str) -> Iterator[None]:
+    """Work that a time limit may end."""
+    try:
+        yield
+    except TimeIsUp as up:
+        search.display.say(f"{up}: {left}, which `resume` takes up")
 
 
 @contextlib.contextmanager
@@ -209,7 +223,7 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
         say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
         if shorter := advice(seconds, cheaper_trials(context.settings, len(context.candidates))):
             say(shorter)
-    keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
+    keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"), search.limit)
     with _closing(keeper.line):
         if placement.here:
             bench = Workbench(context, placement.session)
@@ -250,8 +264,8 @@ def _closing(line: Progress) -> Iterator[None]:
 class Keeper:
     """Keeps each row as it comes, and shows how far the trials are."""
 
-    def __init__(self, folder: RunFolder, total: int, line: Progress) -> None:
-        self.folder, self.total, self.line = folder, total, line
+    def __init__(self, folder: RunFolder, total: int, line: Progress, limit: Limit | None = None) -> None:
+        self.folder, self.total, self.line, self.limit = folder, total, line, limit
         self.done = 0
         self.best: tuple[float, str] | None = None
 
@@ -259,6 +273,9 @@ class Keeper:
         """
         Args:
             running: trials that still run.
+
+        Raises:
+            TimeIsUp: no further one should begin.
         """
         self.folder.append(row)
         self.done += 1
@@ -268,3 +285,5 @@ class Keeper:
             best = f", best {100 * self.best[0]:.1f} % {self.best[1]}" if self.best else ""
             self.line.title = f"trials ({running} running{best})"
         self.line(self.done, self.total)
+        if self.limit is not None and self.done < self.total:
+            self.limit.check_trials()

@@ -1,5 +1,6 @@
 """The end of a search: its best architectures trained on the whole set, tested once, and kept with their weights."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from search.network import Network
 from search.placement import Placement
 from search.sources.trained import TEST, TRAIN, FinalSet
 from search.trial import LONGEST_ERROR, Row, TrialContext, Workbench
+from search.within import TimeIsUp
 
 if TYPE_CHECKING:
     from search.driver import Search
@@ -37,27 +39,38 @@ class Kept:
     Where none are held out, the test split must not choose: the last epoch is kept.
     """
 
-    def __init__(self, bench: Workbench, show: Callable[[int], None] = lambda done: None) -> None:
-        self.bench, self.show = bench, show
+    def __init__(self, bench: Workbench, show: Callable[[int], None], until: float | None) -> None:
+        self.bench, self.show, self.until = bench, show, until
         self.chooses = bench.context.judge != TEST
-        self.epoch, self.best = 0, -1.0
+        self.epoch, self.best, self.net = 0, -1.0, nn.Module()
         self.weights: dict[str, Tensor] = {}
 
     def __call__(self, net: nn.Module, done: int) -> None:
         value = self.bench.accuracy(net) if self.chooses else 0.0
         if value >= self.best:
-            self.epoch, self.best = done, value
+            self.epoch, self.best, self.net = done, value, net
             self.weights = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
         self.show(done)
+        if self.until is not None and time.time() > self.until:
+            raise TimeIsUp("the time is up")
 
 
 class Finisher:
-    """Trains one architecture after another to keep."""
+    """Trains one architecture after another to keep.
+
+    Args:
+        show: is given the epochs of the network that are done.
+        until: `time.time()` at which a network ends with the epochs that it has, at least one (None: with all).
+    """
 
     def __init__(
-        self, context: TrialContext, session: Session, show: Callable[[int], None] = lambda done: None
+        self,
+        context: TrialContext,
+        session: Session,
+        show: Callable[[int], None] = lambda done: None,
+        until: float | None = None,
     ) -> None:
-        self.bench, self.show = Workbench(context, session), show
+        self.bench, self.show, self.until = Workbench(context, session), show, until
 
     def __call__(self, name: str) -> Trained:
         """The row and the weights of the best epoch. One that fails is a row with its error.
@@ -66,13 +79,14 @@ class Finisher:
         """
         context, started = self.bench.context, time.monotonic()
         generator = make_generator(context.settings.seed, FINAL, name)
-        kept, row = Kept(self.bench, self.show), _empty(name)
+        kept, row = Kept(self.bench, self.show, self.until), _empty(name)
         try:
             source = FinalSet(FINAL, len(context.sets[TRAIN][1]))
-            net = self.bench.train(context.candidates[name], source, generator, kept)
-            net.load_state_dict(kept.weights)
+            with contextlib.suppress(TimeIsUp):
+                self.bench.train(context.candidates[name], source, generator, kept)
+            kept.net.load_state_dict(kept.weights)
             row["validation"], row["epoch"] = kept.best if kept.chooses else None, kept.epoch
-            row["test"] = self.bench.accuracy(net, TEST)
+            row["test"] = self.bench.accuracy(kept.net, TEST)
         except Exception as problem:  # as in a trial
             return row | {"error": _words(describe(problem)), "seconds": time.monotonic() - started}, {}
         row["seconds"] = time.monotonic() - started
@@ -89,9 +103,9 @@ def _words(error: str) -> str:
     return clean_name(error, longest=LONGEST_ERROR)
 
 
-def _finisher(context: TrialContext, compute: Compute) -> Finisher:
+def _finisher(context: TrialContext, compute: Compute, until: float | None) -> Finisher:
     """What a worker process makes."""
-    return Finisher(context, Session(compute))
+    return Finisher(context, Session(compute), until=until)
 
 
 def train_finally(
@@ -104,8 +118,9 @@ def train_finally(
 
     Raises:
         InputError, RunError: as `run_jobs`, and what writing raises.
+        TimeIsUp: some are left.
     """
-    epochs, done = context.settings.final_epochs or 1, 0
+    epochs, done, until = context.settings.final_epochs or 1, 0, search.limit and search.limit.end
 
     def keep(number: int, trained: Trained) -> None:
         nonlocal done
@@ -115,10 +130,14 @@ def train_finally(
         append_final(folder.path, row)
         done += 1
         show(done * epochs, len(names) * epochs)
+        if until is not None and time.time() > until and done < len(names):
+            raise TimeIsUp("the time is up")
 
     placement: Placement = search.placement
     if placement.here:
-        finisher = Finisher(context, placement.session, lambda epoch: show(done * epochs + epoch, len(names) * epochs))
+        finisher = Finisher(
+            context, placement.session, lambda epoch: show(done * epochs + epoch, len(names) * epochs), until
+        )
         run_jobs(lambda: finisher, names, Pool(), keep)
         return
     pool = replace(placement.pool, object_store=placement.pool.object_store + 2 * context.nbytes)
@@ -126,7 +145,7 @@ def train_finally(
     def lost(name: str, why: str) -> Trained:
         return _empty(name) | {"error": _words(why)}, {}
 
-    run_jobs(partial(_finisher, context, placement.compute), names, pool, keep, lost)
+    run_jobs(partial(_finisher, context, placement.compute, until), names, pool, keep, lost)
 
 
 def _network(row: Row, weights: dict[str, Tensor], context: TrialContext, search: "Search") -> Network:

@@ -209,6 +209,12 @@ def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
     return [*lines, *([shorter] if shorter else [])]
 
 
+def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> float:
+    """Estimated, for those that are missing."""
+    wanted = [plan.wanted for plan in plans if plan.missing and plan.wanted is not None]
+    return sum(one.method.estimate(one.problem, session, one.engine(session)).seconds for one in wanted)
+
+
 def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:
     """The proxy set of a plan, built now if it is missing; an interrupted build goes on where it stopped.
 
