@@ -59,9 +59,10 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     started = time.time()
     try:
         search = prepare()
-        if command.limit.within is not None:
+        within = command.limit.within
+        if within is not None:
             command, keeping = fit(command, search, new=not folder.begun or command.output.force)
-            search = replace(prepare(), limit=Limit(started + command.limit.within, keeping))
+            search = replace(prepare(), limit=Limit(started + within, keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:

@@ -120,7 +120,8 @@ def train_finally(
         InputError, RunError: as `run_jobs`, and what writing raises.
         TimeIsUp: some are left.
     """
-    epochs, done, until = context.settings.final_epochs or 1, 0, search.limit and search.limit.end
+    epochs, done = context.settings.final_epochs or 1, 0
+    until = None if search.limit is None else search.limit.end
 
     def keep(number: int, trained: Trained) -> None:
         nonlocal done
@@ -135,9 +136,11 @@ def train_finally(
 
     placement: Placement = search.placement
     if placement.here:
-        finisher = Finisher(
-            context, placement.session, lambda epoch: show(done * epochs + epoch, len(names) * epochs), until
-        )
+
+        def on_epoch(epoch: int) -> None:
+            show(done * epochs + epoch, len(names) * epochs)
+
+        finisher = Finisher(context, placement.session, on_epoch, until)
         run_jobs(lambda: finisher, names, Pool(), keep)
         return
     pool = replace(placement.pool, object_store=placement.pool.object_store + 2 * context.nbytes)

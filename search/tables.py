@@ -26,7 +26,8 @@ def print_summary(summary: dict[str, Any], console: Console, run: Path = Path("R
     """
     if not console.is_terminal:
         console.width = WIDTH
-    for table in (trust_table(summary), choice_table(summary), cost_table(summary)):
+    tables = (choice_table(summary), cost_table(summary))
+    for table in (trust_table(summary), *tables) if summary["truth"]["n"] else tables:
         console.print(table)
     for line in [*notes(summary), *ending(summary, run)]:
         console.print(line, markup=False, highlight=False)
