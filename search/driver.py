@@ -18,10 +18,12 @@ from search.advice import cheaper_trials
 from search.final import train_finally
 from search.finals import read_finals
 from search.folder import SOURCES, RunFolder
-from search.jobs import estimate, first_jobs, promoted, seconds_per_image
+from search.jobs import estimate, first_jobs, next_rungs, promoted, seconds_per_image
+from search.keeper import Keeper
 from search.placement import Placement
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
+from search.sources.halving import RUNGS
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
 from search.sources.trained import TEST, TRAIN, VALIDATION
@@ -154,7 +156,13 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     _warn_of_threads(search, folder.rows())
     context = _context(search, folder)
     with _until(search, "trials are left"):
-        _run(first_jobs(context), context, search, folder)
+        later = [job for number in range(1, RUNGS) for job in next_rungs(context, number)]
+        done = sum(row["source"] in {job.source for job in later} for row in folder.rows())
+        later = later[done:]  # for the estimate: which architectures they are of is not known yet
+        _run(first_jobs(context), context, search, folder, later)
+        for number in range(1, RUNGS):
+            scores = mean_scores(folder.rows(), list(context.candidates))
+            _run(next_rungs(context, number, scores), context, search, folder)
     if search.settings.promote:
         with _until(search, "networks are left"):
             _finish(context, search, folder)
@@ -210,8 +218,14 @@ def _warn_of_threads(search: Search, rows: Sequence[Row]) -> None:
         )
 
 
-def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: RunFolder) -> None:
-    """Run the trials that have no row yet, here or with Ray."""
+def _run(
+    jobs: Sequence[Job], context: TrialContext, search: Search, folder: RunFolder, later: Sequence[Job] = ()
+) -> None:
+    """Run the trials that have no row yet, here or with Ray.
+
+    Args:
+        later: what will be run after them, for the estimate.
+    """
     placement, say = search.placement, search.display.say
     left = folder.unfinished(jobs)
     if not left:
@@ -219,8 +233,9 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
     if placement.pool.address is None:
-        seconds = estimate(left, context, placement)
-        say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
+        seconds = estimate([*left, *later], context, placement)
+        count = len(left) + len(later)
+        say(f"{count} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
         if shorter := advice(seconds, cheaper_trials(context.settings, len(context.candidates))):
             say(shorter)
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"), search.limit)
@@ -239,7 +254,7 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
 
 def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
     """Train the best of every ranking to be kept, as far as they are not."""
-    names, done = promoted(context, mean_scores(folder.rows(), list(context.candidates))), read_finals(folder.path)
+    names, done = promoted(context, folder.rows()), read_finals(folder.path)
     left = [name for name in names if name not in {row["name"] for row in done}]
     if not left:
         return
@@ -259,31 +274,3 @@ def _closing(line: Progress) -> Iterator[None]:
     finally:
         if isinstance(line, ProgressLine):
             line.close()
-
-
-class Keeper:
-    """Keeps each row as it comes, and shows how far the trials are."""
-
-    def __init__(self, folder: RunFolder, total: int, line: Progress, limit: Limit | None = None) -> None:
-        self.folder, self.total, self.line, self.limit = folder, total, line, limit
-        self.done = 0
-        self.best: tuple[float, str] | None = None
-
-    def __call__(self, row: Row, running: int) -> None:
-        """
-        Args:
-            running: trials that still run.
-
-        Raises:
-            TimeIsUp: no further one should begin.
-        """
-        self.folder.append(row)
-        self.done += 1
-        if row["accuracy"] is not None and (self.best is None or row["accuracy"] > self.best[0]):
-            self.best = (row["accuracy"], f"{row['name']} by {row['source']}")
-        if isinstance(self.line, ProgressLine):
-            best = f", best {100 * self.best[0]:.1f} % {self.best[1]}" if self.best else ""
-            self.line.title = f"trials ({running} running{best})"
-        self.line(self.done, self.total)
-        if self.limit is not None and self.done < self.total:
-            self.limit.check_trials()

@@ -39,8 +39,7 @@ def save_figures(scores: MeanScores, table: pd.DataFrame, summary: dict[str, Any
     if drawn is not None:
         figures["scatter.png"] = drawn
     if table["width"].notna().any():
-        free = [name for name, facts in summary["sources"].items() if facts["free"]]
-        trained = {name: scores[name] for name in summary["sources"] if name not in free and name in scores}
+        trained = {n: scores[n] for n, facts in summary["sources"].items() if not facts["ordinal"] and n in scores}
         if trained:
             archs = table.drop_duplicates("name").set_index("name")[list(CHOICES)]
             figures["choices.png"] = by_choice(trained, archs)
@@ -82,14 +81,14 @@ def _panel(axes: Axes, name: str, scores: "pd.Series[float]", truth: "pd.Series[
     both = scores.index.intersection(truth.index, sort=False)
     x, y = scores[both].to_numpy(), 100 * truth[both].to_numpy()
     chosen, best = int(top(x, 1)[0]), int(top(y, 1)[0])
-    x = rankdata(x) if facts["free"] else 100 * x  # values of free rankings span orders of magnitude
+    x = rankdata(x) if facts["ordinal"] else 100 * x  # values of free rankings span orders of magnitude
     axes.scatter(x, y, s=14, color=PLAIN, linewidths=0)
     axes.scatter(x[best], y[best], s=90, marker="+", color=TRUE, linewidths=1.8)
     axes.scatter(x[chosen], y[chosen], s=60, marker="o", facecolors="none", edgecolors=MARKED, linewidths=1.8)
     hidden = _zoom(axes, x, y, [chosen, best])
     axes.set_title(f"{name}{_rho(facts)}", fontsize=9, parse_math=False)
     far = f"; {hidden} far below, not shown" if hidden else ""
-    label = f"{LABELS.get(name, f'accuracy by {name} (%)')}{far}"
+    label = f"{LABELS.get(name, f'rank by {name}' if facts['ordinal'] else f'accuracy by {name} (%)')}{far}"
     choice = f"o choice: {clean_name(str(both[chosen]), longest=48)}, {y[chosen]:.1f} %"
     axes.set_xlabel(label, fontsize=8, parse_math=False)
     axes.text(0.5, -0.24, choice, transform=axes.transAxes, ha="center", fontsize=7, color=MARKED, parse_math=False)

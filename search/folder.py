@@ -4,7 +4,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from proxyset.folders import MARKER, claim_folder, mark, read_marker
 from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
 from search.finals import FINALS, clear_finals, read_finals, tidy_networks
 from search.records import Config, Plan, Sources, Trial
+from search.sources.halving import fold
 
 if TYPE_CHECKING:
     from search.trial import Job, Row
@@ -36,7 +37,7 @@ class Record:
         settings: what the run began with.
         names: the architectures in their order.
         sources: the facts of each source, by name.
-        rows: the finished trials.
+        rows: the finished trials; of successive halving one for all rungs.
         finals: the networks that were trained to be kept.
         path: the run's folder.
     """
@@ -47,6 +48,11 @@ class Record:
     rows: "list[Row]"
     finals: "list[Row]" = field(default_factory=list)
     path: Path = Path()
+
+    def folded(self) -> "Record":
+        """With one ranking in place of the rungs of successive halving."""
+        sources, rows = fold(self.sources, self.rows)
+        return replace(self, sources=sources, rows=rows)
 
 
 class RunFolder:
@@ -215,7 +221,7 @@ class RunFolder:
         strange = next((row["name"] for row in finals if row["name"] not in names), None)
         if strange is not None:
             raise InputError(f"{str(self.path / FINALS)!r}: {strange!r} is not of this run")
-        return Record(settings, plan["names"], sources, rows, finals, self.path)
+        return Record(settings, plan["names"], sources, rows, finals, self.path).folded()
 
     def drop_torn_row(self) -> None:
         """Remove a last line that a kill cut short, so that rows can be appended."""

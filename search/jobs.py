@@ -7,11 +7,12 @@ import torch
 
 from proxyset.seeds import make_generator
 from search.placement import Placement
-from search.scores import MeanScores, best_first
+from search.scores import MeanScores, best_first, mean_scores
 from search.settings import truth_count
+from search.sources.halving import Rung, fold
 from search.sources.trained import AGAIN, TRUTH
 from search.space import stratified
-from search.trial import Job, TrialContext, Workbench
+from search.trial import Job, Row, TrialContext, Workbench
 
 TIMED = 6  # architectures that the estimate times
 
@@ -27,8 +28,25 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for name in context.candidates
         for source in context.sources.values()
         if (source.name != TRUTH or name in checked) and (source.repeats or repeat == 0)
+        if not isinstance(source, Rung) or source.number == 0
     ]
     return sorted(jobs, key=lambda job: job.source == AGAIN)
+
+
+def next_rungs(context: TrialContext, number: int, scores: MeanScores | None = None) -> list[Job]:
+    """The trials on the rungs of that number: of the better half of those that the rung before has ranked.
+
+    Args:
+        scores: of the rungs (None: nothing is known yet, and any architectures stand for the better half).
+    """
+    rungs = {source.name: source for source in context.sources.values() if isinstance(source, Rung)}
+    jobs: list[Job] = []
+    for rung in (one for one in rungs.values() if one.number == number):
+        before = next(name for name, one in rungs.items() if one.of == rung.of and one.number == number - 1)
+        names = list(context.candidates) if scores is None else best_first(scores[before]) if before in scores else []
+        best = names[: rung.count(len(context.candidates))]
+        jobs += [Job(rung.name, name, repeat) for repeat in range(context.settings.repeats) for name in best]
+    return jobs
 
 
 def _with_truth(context: TrialContext) -> set[str]:
@@ -41,12 +59,14 @@ def _with_truth(context: TrialContext) -> set[str]:
     return {candidate.name for candidate in candidates}
 
 
-def promoted(context: TrialContext, scores: MeanScores) -> list[str]:
+def promoted(context: TrialContext, rows: Sequence[Row]) -> list[str]:
     """The architectures that each ranking puts highest: the first of all, then the second of all, and so on.
 
     The truth is a ranking like the others; its repetition, the noise ceiling, is none.
     """
-    ranked = [best_first(scores[name]) for name in context.sources if name != AGAIN and name in scores]
+    sources, folded = fold({name: source.facts() for name, source in context.sources.items()}, list(rows))
+    scores = mean_scores(folded, list(context.candidates))
+    ranked = [best_first(scores[name]) for name in sources if name != AGAIN and name in scores]
     places = range(context.settings.promote)
     return list(dict.fromkeys(names[place] for place in places for names in ranked if place < len(names)))
 

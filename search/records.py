@@ -46,6 +46,9 @@ class Facts(Schema):
     seconds: Seconds
     kind: str | None = None
     free: bool | None = None  # runs of version 0.1 do not say it
+    ranking: str = ""
+    of: str = ""
+    number: Count = 0
 
 
 class Trial(Schema):

@@ -73,6 +73,9 @@ def summarise_run(record: Record, scores: MeanScores) -> dict[str, Any]:
         }
         if name != TRUTH and name in scores:
             facts |= _agreement(scores[name], truth, settings["seed"])
+        if source.get("halving") in scores and name in scores:
+            facts["halving"] = {"of": source["halving"]} | _alike(scores[name], scores[source["halving"]])
+        facts["ordinal"] = name in free or "halving" in source
         if name in scores:
             facts |= {"choice": best_first(scores[name])[0]} | _promoted(scores[name], record)
         result["sources"][name] = facts
@@ -105,6 +108,12 @@ def _leads(names: list[str], scores: MeanScores, seed: int) -> list[dict[str, An
             row = {"first": names[0], "other": other, "spearman": result.value}
             rows.append(row | {"low": result.low, "high": result.high, "verdict": result.verdict})
     return rows
+
+
+def _alike(one: "pd.Series[float]", other: "pd.Series[float]") -> dict[str, float]:
+    """How alike two rankings order the architectures that both have."""
+    both = one.index.intersection(other.index, sort=False)
+    return {"spearman": float(spearman(one[both].to_numpy(), other[both].to_numpy()))}
 
 
 def _promoted(scores: "pd.Series[float]", record: Record) -> dict[str, Any]:

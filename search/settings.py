@@ -69,6 +69,11 @@ class Comparison(Settings):
     """What the rankings are held against."""
 
     free: bool = Field(True, description="also rank by what costs no training: parameter count, Jacobian covariance")
+    halving: Literal["instead", "beside"] | None = Field(
+        None,
+        description="rank on each proxy set by successive halving, instead of training all for all epochs or beside "
+        "it: an eighth of the epochs for all, twice as many for the better half, and so on",
+    )
     truth: str | None = Field(
         None, description="train on the whole set: all, sample:N or none (default: all; none where some are promoted)"
     )

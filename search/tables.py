@@ -44,6 +44,10 @@ def notes(summary: dict[str, Any]) -> list[str]:
             lines.append(f"best of {name}'s top {k}, {where}: {best['best']}, {_percent(best['accuracy'])} %")
     if "best" in summary["truth"]:
         lines.append(f"best on the whole set: {summary['truth']['best']}, {_percent(summary['truth']['accuracy'])} %")
+    for name, facts in summary["sources"].items():
+        if "halving" in facts:
+            full = facts["halving"]
+            lines.append(f"{name} and {full['of']} order the architectures alike with ρ {_number(full['spearman'])}")
     lines += [lead_in_words(row) for row in summary["leads"]]
     lines += missing(summary)
     if 0 < summary["truth"]["n"] < FEW:

@@ -8,6 +8,7 @@ from proxyset.errors import InputError, RunError
 from proxyset.progress import duration
 from search.jobs import seconds_per_image
 from search.settings import truth_count
+from search.sources.halving import share_of_epochs
 from search.sources.trained import TRAIN
 from search.trial import TrialContext, pack
 
@@ -170,7 +171,7 @@ def _an_architecture(search: "Search", epochs: int, each: float) -> float:
     count = truth_count(settings.truth or "none")
     share = 1.0 if count is None else count / len(search.candidates)
     whole = (share + plan.again) * (settings.whole_epochs or 1) * len(search.dataset.train)
-    trained = epochs * sum(sizes) + whole
+    trained = epochs * share_of_epochs(settings.halving) * sum(sizes) + whole
     trials = len(sizes) + share + plan.again
     looks = trials * _looked_at(search, 0)
     return settings.repeats * ((trained + looks) * each + trials * PER_TRIAL)

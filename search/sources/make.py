@@ -7,6 +7,7 @@ from proxyset.data.spec import Dataset
 from search.settings import RankingSettings
 from search.sources.base import Source
 from search.sources.free import JACOBIAN_IMAGES, JacobianCovariance, ParameterCount
+from search.sources.halving import rungs_of
 from search.sources.proxies import SourcePlan
 from search.sources.trained import AGAIN, TRUTH, EarlyStop, ProxySource, WholeSet
 
@@ -32,7 +33,10 @@ def make_sources(
         )
         for planned, proxy in zip(plan.proxies, proxies, strict=True)
     ]
-    sources: list[Source] = [*trained]
+    sources: list[Source] = []
+    for source in trained:
+        sources += [source] if settings.halving != "instead" else []
+        sources += rungs_of(source) if settings.halving else []
     if plan.early_stop:
         size = trained[0].images_per_epoch() if trained else settings.ipc * dataset.spec.classes
         sources.append(EarlyStop.like(size, whole, settings))

@@ -18,7 +18,6 @@ from search.finals import append_final, clear_finals, network_path, read_finals
 from search.jobs import promoted
 from search.network import Network, OnPixels
 from search.report import found
-from search.scores import mean_scores
 from search.sources.trained import VALIDATION
 from search.trial import Row, TrialContext, pack
 from tests.search.conftest import ARCHS, make_context
@@ -89,9 +88,8 @@ def test_every_ranking_promotes_its_best_but_the_ceiling(context: TrialContext) 
         for place, arch in enumerate(order)
     ]
     one, two = (context.settings.model_copy(update={"promote": count}) for count in (1, 2))
-    scores = mean_scores(rows, names)
-    assert promoted(replace(context, settings=one), scores) == [names[0], names[1]]
-    assert promoted(replace(context, settings=two), scores) == [names[0], names[1], names[2]]
+    assert promoted(replace(context, settings=one), rows) == [names[0], names[1]]
+    assert promoted(replace(context, settings=two), rows) == [names[0], names[1], names[2]]
 
 
 def row(name: str, validation: float | None, test: float) -> Row:
