@@ -26,7 +26,7 @@ from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, trut
 from search.sources.halving import RUNGS
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
-from search.sources.trained import TEST, TRAIN, VALIDATION
+from search.sources.trained import AGAIN, TEST, TRAIN, VALIDATION
 from search.space import Candidate, Space, choose
 from search.trial import Job, Row, TrialContext, Workbench, check_memory, pack
 from search.within import Limit, TimeIsUp
@@ -159,7 +159,12 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
         later = [job for number in range(1, RUNGS) for job in next_rungs(context, number)]
         done = sum(row["source"] in {job.source for job in later} for row in folder.rows())
         later = later[done:]  # for the estimate: which architectures they are of is not known yet
-        _run(first_jobs(context), context, search, folder, later)
+        jobs = first_jobs(context)
+        if search.settings.promote and folder.unfinished(jobs):
+            rankings = {job.source for job in jobs} - {AGAIN}
+            most = min(search.settings.promote * len(rankings), len(search.candidates))
+            _say_networks("in the end, up to ", most, context, search)
+        _run(jobs, context, search, folder, later)
         for number in range(1, RUNGS):
             scores = mean_scores(folder.rows(), list(context.candidates))
             _run(next_rungs(context, number, scores), context, search, folder)
@@ -252,15 +257,23 @@ def _run(
             run_trials(left, context, placement, keeper)
 
 
+def _say_networks(words: str, count: int, context: TrialContext, search: Search) -> None:
+    """How many networks are trained to be kept, and how long that takes on this machine."""
+    time = ""
+    if search.placement.pool.address is None:
+        images = count * (search.settings.final_epochs or 1) * len(search.dataset.train)
+        seconds = images * seconds_per_image(context, search.placement) / min(search.placement.at_once, count)
+        time = f", estimated: {duration(seconds)}"
+    search.display.say(f"{words}{count} networks are trained on the whole set to be kept{time}")
+
+
 def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
     """Train the best of every ranking to be kept, as far as they are not."""
     names, done = promoted(context, folder.rows()), read_finals(folder.path)
     left = [name for name in names if name not in {row["name"] for row in done}]
     if not left:
         return
-    images = len(left) * (search.settings.final_epochs or 1) * len(search.dataset.train)
-    seconds = images * seconds_per_image(context, search.placement) / min(search.placement.at_once, len(left))
-    search.display.say(f"{len(left)} networks are trained on the whole set, estimated: {duration(seconds)}")
+    _say_networks("", len(left), context, search)
     line = shown(search.display.progress, "final training")
     with _closing(line):
         train_finally(left, context, search, folder, line)

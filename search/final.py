@@ -75,7 +75,7 @@ class Finisher:
     def __call__(self, name: str) -> Trained:
         """The row and the weights of the best epoch. One that fails is a row with its error.
 
-        Here alone, after every choice, the test split is looked at.
+        Here alone, after every choice, the test split is looked at (where other images are held out to rank).
         """
         context, started = self.bench.context, time.monotonic()
         generator = make_generator(context.settings.seed, FINAL, name)
