@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.api import rank_architectures as rank_architectures
+    from search.network import Network as Network
     from search.result import Ranking as Ranking
     from search.settings import RankingSettings as RankingSettings
     from search.settings import SpaceChoice as SpaceChoice
 
 _PUBLIC = {
     "rank_architectures": "search.api",
+    "Network": "search.network",
     "Ranking": "search.result",
     "RankingSettings": "search.settings",
     "SpaceChoice": "search.settings",
 }
-__all__ = ["Ranking", "RankingSettings", "SpaceChoice", "rank_architectures"]
+__all__ = ["Network", "Ranking", "RankingSettings", "SpaceChoice", "rank_architectures"]
 
 
 def __getattr__(name: str) -> Any:

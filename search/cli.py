@@ -1,9 +1,11 @@
-"""The `search` command: run, report. Heavy imports wait until a command needs them."""
+"""The `search` command: run, report (the others: `search.use`). Heavy imports wait until a command needs them."""
 
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +14,7 @@ from proxyset.cli.app import run, say
 
 if TYPE_CHECKING:
     from search.commands import RunSettings
+    from search.driver import Search
     from search.folder import Record, RunFolder
     from search.trial import Row
 
@@ -22,6 +25,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     commands = {
         "run": ("rank architectures on proxy sets and check the ranking", "search.cli:run_command"),
         "report": ("write a run's tables and figures again, from its files", "search.cli:report_command"),
+        "export": ("write a network that a run keeps, for use without this toolkit", "search.use:export_command"),
+        "predict": ("classify pictures with a network that a run keeps", "search.use:predict_command"),
     }
     run("search", "Rank many networks on a few images per class, and say how far to trust it.", commands, argv)
 
@@ -63,12 +68,22 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     from search.commands import stored
     from search.placement import place_by_flags
     from search.sources.proxies import MissingProxy
+    from search.within import Limit
 
     placement = place_by_flags(command.execution, Session(command.compute))
     dataset = load(command.data.dataset, **command.data.choices())
     display = driver.Display(progress=True, say=say)
+
+    def prepare() -> driver.Search:
+        return driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+
+    started = time.time()
     try:
-        search = driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+        search = prepare()
+        within = command.limit.within
+        if within is not None:
+            command, keeping = fit(command, search, new=not folder.begun or command.output.force)
+            search = replace(prepare(), limit=Limit(started + within, keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:
@@ -79,6 +94,25 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
         if not folder.begun:
             raise
         raise KeyboardInterrupt(f"interrupted; to go on: {resume_command(command, folder)}") from None
+
+
+def fit(command: "RunSettings", search: "Search", new: bool) -> tuple["RunSettings", float]:
+    """The command with as much work as fits into its time, and the seconds that networks to keep will take.
+
+    Args:
+        new: a run that has begun keeps what it began with.
+    """
+    from proxyset.cli.options import change
+    from search.sources.proxies import seconds_to_build
+    from search.within import choose_within
+
+    assert command.limit.within is not None
+    if not new:
+        return command, 0.0
+    building = seconds_to_build(search.plan.proxies, search.placement.session)
+    choice = choose_within(search, command.limit.within, building)
+    say(str(choice))
+    return change(command, **choice.settings), choice.seconds["networks to keep"]
 
 
 def resume_command(command: "RunSettings", folder: "RunFolder") -> str:
@@ -161,7 +195,7 @@ def report(record: "Record", out: Path, as_json: bool) -> None:
 
     summary, figures = write_report(record, out)
     figures = [*figures, save_run_page(record, summary, out)]
-    print_summary(summary, Console(stderr=as_json))
+    print_summary(summary, Console(stderr=as_json), record.path)
     if as_json:
         print(json.dumps(without_nan(summary), indent=1))
     for path in figures:

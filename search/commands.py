@@ -3,18 +3,27 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import Command, ConfiguredCommand, Data, LogTo, Opened, Output, Seed, change, flatten
-from proxyset.settings import Compute, Distinct, Settings
-from search.settings import Comparison, Condensing, Execution, RankingSettings, SpaceChoice, TrialTraining, defaults
+from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, LogTo, Opened, Output, Seed, change, flatten
+from proxyset.settings import Compute, Distinct, Duration, Settings
+from search.settings import (
+    Comparison,
+    Condensing,
+    Execution,
+    HeldOut,
+    RankingSettings,
+    SpaceChoice,
+    TrialTraining,
+    defaults,
+)
 
 RUNS = Path("runs")
-NOT_STORED = ("resume", "trust", "out", "config", "force", "json", "log_to")
+NOT_STORED = ("resume", "trust", "within", "out", "config", "force", "json", "log_to")
 PLACES = ("dataset", "data_root", "address", "device", "truth", "truth_file")  # settings in which a colon names no code
 
 
@@ -30,6 +39,25 @@ class Proxies(Settings):
 
 class Rankings(Comparison, Proxies):
     """What ranks the architectures, and what a ranking is held against."""
+
+
+class TimeLimit(Settings):
+    """How long it may take."""
+
+    within: Duration | None = Field(
+        None,
+        title="DURATION",
+        description="stop after this time, such as 30min; a new run takes as many architectures, epochs and networks "
+        "to keep as fit, at most what the other flags say",
+    )
+
+
+class RunData(HeldOut, Data):
+    """What a search is on."""
+
+    def choices(self) -> dict[str, Any]:
+        """The search itself holds images out, because it must know the whole."""
+        return super().choices() | {"validation": 0.0}
 
 
 class RunOutput(LogTo, Output):
@@ -55,14 +83,16 @@ class RunSettings(ConfiguredCommand):
         "search run --proxy dsa",
         "search run --proxy dsa random --dataset cifar10 --sample all --address auto --gpus-per-trial 0.25",
         "search run --proxy dsa --promote 5",
+        "search run --proxy dsa random --within 30min",
         "search run --resume runs/search-digits-dsa-seed0",
     )
 
     rankings: Rankings = Field(Rankings(), title="what ranks")
     space: SpaceChoice = Field(SpaceChoice(), title="what is ranked")
-    data: Data = Field(Data(), title="on which images")
+    data: RunData = Field(RunData(), title="on which images")
     training: TrialTraining = Field(TrialTraining(), title="how an architecture is trained")
     condensing: Condensing = Field(Condensing(), title="how a missing proxy set is built")
+    limit: TimeLimit = Field(TimeLimit(), title="how long")
     execution: Execution = Field(Execution(), title="where the trials run")
     compute: Compute = Field(Compute(), title="how it is computed")
     randomness: Seed = Field(Seed(), title="random choices")
@@ -96,10 +126,57 @@ class ReportSettings(Command):
     output: ReportOutput = Field(ReportOutput(), title="output")
 
 
+class KeptNetwork(Settings):
+    """Which network."""
+
+    arch: str | None = Field(None, description="one of those that the run keeps (default: the best by validation)")
+    trust: bool = Field(False, description="run the code that the run's space names, whoever made its folder")
+
+
+class ExportOutput(Output):
+    """What is written."""
+
+    format: Literal["torch", "onnx", "torchscript"] = Field(
+        "torch", description="a program of torch.export, ONNX (needs proxyset[onnx]), or TorchScript"
+    )
+    out: Path | None = Field(None, description="the folder (default: export-FORMAT in the run's)")
+
+
+class ExportSettings(Command):
+    """Write a network that a run keeps, with a script of ten lines that uses it without this toolkit."""
+
+    examples = (
+        "search export runs/search-digits-dsa-seed0",
+        "search export runs/search-digits-dsa-seed0 --format onnx --out model/",
+    )
+
+    run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
+    network: KeptNetwork = Field(KeptNetwork(), title="which network")
+    output: ExportOutput = Field(ExportOutput(), title="output")
+
+
+class Answers(AsJson):
+    """What is printed."""
+
+    top: int = Field(1, ge=1, description="so many classes of each picture, the most probable first")
+
+
+class PredictSettings(Command):
+    """Classify pictures with a network that a run keeps."""
+
+    examples = ("search predict runs/search-digits-dsa-seed0 my_digit.png",)
+
+    run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
+    pictures: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="PICTURE ...", description="image files")
+    network: KeptNetwork = Field(KeptNetwork(), title="which network")
+    output: Answers = Field(Answers(), title="output")
+
+
 def resolve(command: RunSettings) -> RunSettings:
     """The command with nothing left open."""
     values = flatten(command)
-    meaning = defaults(command.data.dataset, command.space.space is not None, command.rankings.promote)
+    promote = command.rankings.promote or int(command.limit.within is not None)
+    meaning = defaults(command.data.dataset, command.space.space is not None, promote)
     return change(command, **{name: value for name, value in meaning.items() if values[name] is None})
 
 

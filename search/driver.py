@@ -11,22 +11,28 @@ from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.data.augment import operations
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
+from proxyset.data.validation import with_validation
 from proxyset.errors import InputError
 from proxyset.progress import Progress, ProgressLine, duration, shown
 from proxyset.seeds import make_generator, sample
 from search.advice import cheaper_trials
+from search.final import train_finally
+from search.finals import read_finals
 from search.folder import SOURCES, RunFolder
-from search.halving import budget, run_together
-from search.jobs import estimate, stages, together_jobs
+from search.jobs import estimate, first_jobs, next_rungs, promoted, seconds_per_image, together_jobs
+from search.keeper import Keeper
 from search.placement import Placement
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings, SpaceChoice, fill, truth_count
+from search.sources.halving import RUNGS
 from search.sources.make import make_sources
 from search.sources.proxies import Proxies, SourcePlan, announce, obtain, plan_sources
 from search.sources.table import Columns, read_columns
-from search.sources.trained import TEST, TRAIN
+from search.sources.trained import AGAIN, TEST, TRAIN, VALIDATION
 from search.space import Candidate, Space, choose
+from search.together import budget, run_together
 from search.trial import Job, Row, TrialContext, check_memory, pack
+from search.within import Limit, TimeIsUp
 from search.workers import run_trials
 
 
@@ -48,9 +54,13 @@ class Search:
     """Everything that a search is made of, checked; nothing is built or trained yet.
 
     Attributes:
+        dataset: with the images that rank held out of its training split.
         settings: with nothing left open.
+        content: hash of the training split, those images among it.
         notices: what to say before the work.
         columns: of the table that is the truth, where there is one.
+        space: where a user's architectures come from, as package.module:function (None: not from there).
+        limit: when to stop (None: when all is done).
     """
 
     dataset: Dataset
@@ -59,8 +69,11 @@ class Search:
     settings: RankingSettings
     placement: Placement
     display: Display
+    content: str
     notices: tuple[str, ...] = ()
     columns: Columns | None = None
+    space: str | None = None
+    limit: Limit | None = None
 
     def build_in(self, folder: Path) -> "Search":
         """The same search, with the proxy sets that are missing built in `folder`."""
@@ -86,8 +99,11 @@ def prepare(
     """
     if not len(dataset.test):
         raise InputError(f"{dataset.spec.name} has no test images to score architectures on")
-    source = str(dataset.source.get("source", ""))
+    source, content = str(dataset.source.get("source", "")), dataset.sha256
+    own_split = dataset.validation is not None and settings.validation is None
     settings = fill(settings, source)
+    if not own_split:
+        dataset = with_validation(dataset, settings.validation or 0.0)
     operations(settings.augment, dataset.spec.flip)  # refuses what it does not know
     space = fill(space, source) if isinstance(space, SpaceChoice) else space
     notices: list[str] = []
@@ -95,9 +111,11 @@ def prepare(
     columns = _columns(settings, [candidate.name for candidate in candidates], dataset.spec.size, notices.append)
     known = columns[settings.truth_column] if columns and settings.truth_column else candidates
     _check_counts(settings, len(candidates), len(known))
-    plan = plan_sources(proxies, dataset, settings, placement.session)
+    plan = plan_sources(proxies, dataset, settings, placement.session, content)
+    notices += [f"{one.name} was made with the images that rank" for one in plan.proxies if one.saw_more(dataset)]
     check_memory(candidates, dataset.spec, settings, placement.session)
-    return Search(dataset, candidates, plan, settings, placement, display, tuple(notices), columns)
+    code = space.space if isinstance(space, SpaceChoice) else space if isinstance(space, str) else None
+    return Search(dataset, candidates, plan, settings, placement, display, content, tuple(notices), columns, code)
 
 
 def _check_counts(settings: RankingSettings, architectures: int, known: int) -> None:
@@ -132,7 +150,7 @@ def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: b
         InputError: the folder's run has other settings, data or proxy sets, or is damaged.
         RunError: the work could not go on; what is finished is kept.
     """
-    plan = {"data": search.dataset.sha256, "names": [candidate.name for candidate in search.candidates]}
+    plan = {"data": search.content, "names": [candidate.name for candidate in search.candidates]}
     if not over:
         folder.check(config, plan, MAY_CHANGE)
     notices = [*search.notices, *announce(search.plan.proxies, search.placement.session)]
@@ -156,9 +174,32 @@ def _carry_on(search: Search, folder: RunFolder) -> None:
     folder.drop_torn_row()
     _warn_of_threads(search, folder.rows())
     context = _context(search, folder)
-    for jobs in stages(context):
-        _run(jobs(mean_scores(folder.rows(), list(context.candidates))), context, search, folder)
-    _run_together(context, search, folder)
+    with _until(search, "trials are left"):
+        later = [job for number in range(1, RUNGS) for job in next_rungs(context, number)]
+        done = sum(row["source"] in {job.source for job in later} for row in folder.rows())
+        later = later[done:]  # for the estimate: which architectures they are of is not known yet
+        jobs = first_jobs(context)
+        if search.settings.promote and folder.unfinished(jobs):
+            rankings = {job.source for job in jobs} - {AGAIN}
+            most = min(search.settings.promote * len(rankings), len(search.candidates))
+            _say_networks("in the end, up to ", most, context, search)
+        _run(jobs, context, search, folder, later)
+        for number in range(1, RUNGS):
+            scores = mean_scores(folder.rows(), list(context.candidates))
+            _run(next_rungs(context, number, scores), context, search, folder)
+        _run_together(context, search, folder)
+    if search.settings.promote:
+        with _until(search, "networks are left"):
+            _finish(context, search, folder)
+
+
+@contextlib.contextmanager
+def _until(search: Search, left: str) -> Iterator[None]:
+    """Work that a time limit may end."""
+    try:
+        yield
+    except TimeIsUp as up:
+        search.display.say(f"{up}: {left}, which `resume` takes up")
 
 
 @contextlib.contextmanager
@@ -185,17 +226,21 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
     sources = make_sources(search.plan, proxies, dataset, search.settings, search.columns)
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
-    sets |= {TRAIN: pack(dataset.train), TEST: pack(scored_on(dataset, search.settings))}
+    sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
+    judge = scored_on(dataset, search.settings)
+    if judge is not dataset.test:
+        sets[VALIDATION] = pack(judge)
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
 
 
 def scored_on(dataset: Dataset, settings: RankingSettings) -> ImageSet:
-    """The test images that trials are scored on: all, or so many, drawn once from the run's seed."""
-    test, count = dataset.test, settings.score_images
-    if count is None or count >= len(test):
-        return test
-    return test[sample(len(test), count, make_generator(settings.seed, "scored"))]
+    """The images that trials are scored on: those held out, or the test split; of them so many, drawn once."""
+    judge = dataset.test if dataset.validation is None else dataset.validation
+    count = settings.score_images
+    if count is None or count >= len(judge):
+        return judge
+    return judge[sample(len(judge), count, make_generator(settings.seed, "scored"))]
 
 
 def _warn_of_threads(search: Search, rows: Sequence[Row]) -> None:
@@ -208,8 +253,14 @@ def _warn_of_threads(search: Search, rows: Sequence[Row]) -> None:
         )
 
 
-def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: RunFolder) -> None:
-    """Run the trials that have no row yet, here or with Ray."""
+def _run(
+    jobs: Sequence[Job], context: TrialContext, search: Search, folder: RunFolder, later: Sequence[Job] = ()
+) -> None:
+    """Run the trials that have no row yet, here or with Ray.
+
+    Args:
+        later: what will be run after them, for the estimate.
+    """
     placement, say = search.placement, search.display.say
     left = folder.unfinished(jobs)
     if not left:
@@ -217,11 +268,12 @@ def _run(jobs: Sequence[Job], context: TrialContext, search: Search, folder: Run
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left)} of {len(jobs)} trials are already done")
     if placement.pool.address is None:
-        seconds = estimate(left, context, placement)
-        say(f"{len(left)} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
+        seconds = estimate([*left, *later], context, placement)
+        count = len(left) + len(later)
+        say(f"{count} trials on {placement.device}, {placement.at_once} at once, estimated: {duration(seconds)}")
         if shorter := advice(seconds, cheaper_trials(context.settings, len(context.candidates))):
             say(shorter)
-    keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"))
+    keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"), search.limit)
     with _closing(keeper.line):
         run_trials(left, context, placement, keeper)
 
@@ -235,6 +287,28 @@ def _run_together(context: TrialContext, search: Search, folder: RunFolder) -> N
         run_together(left, context, search.placement, seconds, lambda row, running: folder.append(row))
 
 
+def _say_networks(words: str, count: int, context: TrialContext, search: Search) -> None:
+    """How many networks are trained to be kept, and how long that takes on this machine."""
+    time = ""
+    if search.placement.pool.address is None:
+        images = count * (search.settings.final_epochs or 1) * len(search.dataset.train)
+        seconds = images * seconds_per_image(context, search.placement) / min(search.placement.at_once, count)
+        time = f", estimated: {duration(seconds)}"
+    search.display.say(f"{words}{count} networks are trained on the whole set to be kept{time}")
+
+
+def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
+    """Train the best of every ranking to be kept, as far as they are not."""
+    names, done = promoted(context, folder.rows()), read_finals(folder.path)
+    left = [name for name in names if name not in {row["name"] for row in done}]
+    if not left:
+        return
+    _say_networks("", len(left), context, search)
+    line = shown(search.display.progress, "final training")
+    with _closing(line):
+        train_finally(left, context, search, folder, line)
+
+
 @contextlib.contextmanager
 def _closing(line: Progress) -> Iterator[None]:
     """End the line of progress, whatever happens, so that what is printed next starts on its own."""
@@ -243,26 +317,3 @@ def _closing(line: Progress) -> Iterator[None]:
     finally:
         if isinstance(line, ProgressLine):
             line.close()
-
-
-class Keeper:
-    """Keeps each row as it comes, and shows how far the trials are."""
-
-    def __init__(self, folder: RunFolder, total: int, line: Progress) -> None:
-        self.folder, self.total, self.line = folder, total, line
-        self.done = 0
-        self.best: tuple[float, str] | None = None
-
-    def __call__(self, row: Row, running: int) -> None:
-        """
-        Args:
-            running: trials that still run.
-        """
-        self.folder.append(row)
-        self.done += 1
-        if row["accuracy"] is not None and (self.best is None or row["accuracy"] > self.best[0]):
-            self.best = (row["accuracy"], f"{row['name']} by {row['source']}")
-        if isinstance(self.line, ProgressLine):
-            best = f", best {100 * self.best[0]:.1f} % {self.best[1]}" if self.best else ""
-            self.line.title = f"trials ({running} running{best})"
-        self.line(self.done, self.total)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,16 @@ from proxyset.errors import InputError
 from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_atomic
 from proxyset.folders import MARKER, claim_folder, mark, read_marker
 from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
+from search.finals import FINALS, clear_finals, read_finals, tidy_networks
 from search.records import Config, Plan, Sources, Trial
+from search.sources.halving import fold
 
 if TYPE_CHECKING:
     from search.trial import Job, Row
 
 KIND = "search run"  # in the marker of a run's folder
 CONFIG, PLAN, SOURCES, ROWS, SUMMARY = "config.json", "plan.json", "sources.json", "rows.jsonl", "summary.json"
-RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png", "report.html")
+RESULTS = ("results.parquet", "results.csv", SUMMARY, "scatter.png", "choices.png", "regret.png", "report.html")
 SCHEMAS: dict[str, type[BaseModel]] = {CONFIG: Config, PLAN: Plan, SOURCES: Sources}
 OLDER = "began with an older version: it can be reported, but not gone on with"
 
@@ -35,13 +37,22 @@ class Record:
         settings: what the run began with.
         names: the architectures in their order.
         sources: the facts of each source, by name.
-        rows: the finished trials.
+        rows: the finished trials; of successive halving one for all rungs.
+        finals: the networks that were trained to be kept.
+        path: the run's folder.
     """
 
     settings: dict[str, Any]
     names: list[str]
     sources: dict[str, dict[str, Any]]
     rows: "list[Row]"
+    finals: "list[Row]" = field(default_factory=list)
+    path: Path = Path()
+
+    def folded(self) -> "Record":
+        """With one ranking in place of the rungs of successive halving."""
+        sources, rows = fold(self.sources, self.rows)
+        return replace(self, sources=sources, rows=rows)
 
 
 class RunFolder:
@@ -81,6 +92,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left; the settings last, so that a kill leaves a run and no mere files."""
+        with contextlib.suppress(InputError):  # of a damaged plan, which goes as well
+            clear_finals(self.path, (self.read(PLAN) or {"names": []})["names"])
         for name in (ROWS, *RESULTS, SOURCES, PLAN, CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
@@ -102,6 +115,7 @@ class RunFolder:
         check_same(before, _as_read(config), may_change)
         self.check_once(PLAN, plan, "the data or the space")
         self.rows()
+        read_finals(self.path)
 
     def begin(self, config: dict[str, Any], plan: dict[str, Any]) -> None:
         """Begin the run, or go on with one that `check` has let pass.
@@ -111,8 +125,9 @@ class RunFolder:
         """
         if self.claim is not None and not read_marker(self.path):
             mark(self.claim, KIND)
-        if not self.begun:
-            self.write(CONFIG, config)
+        before = self.read(CONFIG)
+        if before is None or before["promote"] != config["promote"]:  # a finished run may be asked for networks
+            self.write(CONFIG, (before or config) | {"promote": config["promote"]})
         self.write_once(PLAN, plan, "the data or the space")
 
     def discard(self) -> None:
@@ -205,7 +220,11 @@ class RunFolder:
         for number, row in enumerate(rows, 1):
             if row["source"] not in sources or row["name"] not in names:
                 raise InputError(f"{str(self.path / ROWS)!r}, line {number}: this trial is not of this run")
-        return Record(settings, plan["names"], sources, rows)
+        finals = read_finals(self.path)
+        strange = next((row["name"] for row in finals if row["name"] not in names), None)
+        if strange is not None:
+            raise InputError(f"{str(self.path / FINALS)!r}: {strange!r} is not of this run")
+        return Record(settings, plan["names"], sources, rows, finals, self.path).folded()
 
     def drop_torn_row(self) -> None:
         """Remove a last line that a kill cut short, so that rows can be appended."""
@@ -233,8 +252,9 @@ def claim_run(path: Path, *, force: bool = False, resume: bool = False) -> Itera
     untouched = not any((path / name).exists() for name in (CONFIG, ROWS))  # a kill before there was anything to lose
     resume = resume or untouched
     with claim_folder(path, kind=KIND, force=force, resume=resume, made_by_us=is_run, hint=hint) as claim:
-        for name in (*SCHEMAS, ROWS, *RESULTS):
+        for name in (*SCHEMAS, ROWS, FINALS, *RESULTS):
             remove_leftovers(claim.path / name)
+        tidy_networks(claim.path)
         yield RunFolder(claim.path, claim)
 
 

@@ -1,29 +1,20 @@
 """The trials of a search: which there are, in which order, and how long they will take."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from proxyset.seeds import make_generator
 from search.placement import Placement
-from search.scores import MeanScores
-from search.settings import RankingSettings, truth_count
+from search.scores import MeanScores, best_first, mean_scores
+from search.settings import truth_count
+from search.sources.halving import Rung, fold
 from search.sources.trained import AGAIN, TRUTH
 from search.space import stratified
-from search.trial import Job, TrialContext, Workbench
+from search.trial import Job, Row, TrialContext, Workbench
 
 TIMED = 6  # architectures that the estimate times
-
-Stage = Callable[[MeanScores], list[Job]]
-"""The trials of one stage, which may depend on the scores of those before."""
-
-
-def stages(context: TrialContext) -> Iterator[Stage]:
-    """The stages of a search, one after another."""
-    yield lambda scores: first_jobs(context)
-    if context.settings.promote:
-        yield lambda scores: promoted_jobs(context, scores)
 
 
 def first_jobs(context: TrialContext) -> list[Job]:
@@ -40,6 +31,7 @@ def first_jobs(context: TrialContext) -> list[Job]:
         and (source.name != TRUTH or name in checked)
         and (source.repeats or repeat == 0)
         and source.covers(name)
+        and (not isinstance(source, Rung) or source.number == 0)
     ]
     return sorted(jobs, key=lambda job: (job.source == AGAIN, not context.sources[job.source].free))
 
@@ -49,6 +41,22 @@ def together_jobs(context: TrialContext) -> list[Job]:
     return [
         Job(source.name, name) for source in context.sources.values() if source.together for name in context.candidates
     ]
+
+
+def next_rungs(context: TrialContext, number: int, scores: MeanScores | None = None) -> list[Job]:
+    """The trials on the rungs of that number: of the better half of those that the rung before has ranked.
+
+    Args:
+        scores: of the rungs (None: nothing is known yet, and any architectures stand for the better half).
+    """
+    rungs = {source.name: source for source in context.sources.values() if isinstance(source, Rung)}
+    jobs: list[Job] = []
+    for rung in (one for one in rungs.values() if one.number == number):
+        before = next(name for name, one in rungs.items() if one.of == rung.of and one.number == number - 1)
+        names = list(context.candidates) if scores is None else best_first(scores[before]) if before in scores else []
+        best = names[: rung.count(len(context.candidates))]
+        jobs += [Job(rung.name, name, repeat) for repeat in range(context.settings.repeats) for name in best]
+    return jobs
 
 
 def _with_truth(context: TrialContext) -> set[str]:
@@ -62,28 +70,31 @@ def _with_truth(context: TrialContext) -> set[str]:
     return {candidate.name for candidate in candidates}
 
 
-def promoted_jobs(context: TrialContext, scores: MeanScores) -> list[Job]:
-    """Training on the whole set of what each source ranks highest."""
-    settings: RankingSettings = context.settings
-    best: dict[str, None] = {}
-    for source in context.sources:
-        if source != TRUTH and source in scores:
-            ranked = scores[source].sort_values(ascending=False, kind="stable")
-            best |= dict.fromkeys(ranked.index[: settings.promote])
-    truth = context.sources[TRUTH]
-    repeats = settings.repeats if truth.repeats else 1
-    return [Job(TRUTH, name, repeat) for repeat in range(repeats) for name in best if truth.covers(name)]
+def promoted(context: TrialContext, rows: Sequence[Row]) -> list[str]:
+    """The architectures that each ranking puts highest: the first of all, then the second of all, and so on.
+
+    The truth is a ranking like the others; its repetition, the noise ceiling, is none.
+    """
+    sources, folded = fold({name: source.facts() for name, source in context.sources.items()}, list(rows))
+    scores = mean_scores(folded, list(context.candidates))
+    ranked = [best_first(scores[name]) for name in sources if name != AGAIN and name in scores]
+    places = range(context.settings.promote)
+    return list(dict.fromkeys(names[place] for place in places for names in ranked if place < len(names)))
 
 
 def estimate(jobs: Sequence[Job], context: TrialContext, placement: Placement) -> float:
     """Seconds that the jobs will take on this machine, from a few timed training steps."""
+    images = sum(context.sources[job.source].images_trained(context.settings) for job in jobs)
+    return images * seconds_per_image(context, placement) / placement.at_once
+
+
+def seconds_per_image(context: TrialContext, placement: Placement) -> float:
+    """Time of training on one image where a trial runs, from a few timed steps: a mean over some architectures."""
     threads = torch.get_num_threads()
     torch.set_num_threads(placement.threads)
     try:
         bench = Workbench(context, placement.trial_session())
         some = list(context.candidates.values())[:: max(1, len(context.candidates) // TIMED)]
-        each = float(np.mean([bench.seconds_per_image(candidate) for candidate in some]))
+        return float(np.mean([bench.seconds_per_image(candidate) for candidate in some]))
     finally:
         torch.set_num_threads(threads)
-    images = sum(context.sources[job.source].images_trained(context.settings) for job in jobs)
-    return images * each / placement.at_once

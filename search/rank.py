@@ -8,6 +8,7 @@ in the list are taken.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -56,6 +57,13 @@ def top(scores: Scores, k: int) -> np.ndarray:
 def share(count: int, percent: float) -> int:
     """How many architectures are the top `percent` of `count`: rounded, at least 1."""
     return max(1, round(count * percent / 100))
+
+
+def decile(count: int) -> int:
+    """How many architectures are "the best": a tenth of `count`, but at least ten where there are twice as many, and
+    never more than half: an order of fewer says nothing.
+    """
+    return max(1, share(count, 10), min(10, count // 2))
 
 
 def on_top(statistic: Statistic, proxy: Scores, truth: Scores, k: int, by_truth: bool = False) -> np.ndarray:
@@ -123,13 +131,21 @@ class Lead:
     verdict: Verdict
 
 
-def lead(first: Scores, second: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000) -> Lead:
+def lead(
+    first: Scores, second: Scores, truth: Scores, rng: np.random.Generator, samples: int = 1000, k: int | None = None
+) -> Lead:
     """By how much Spearman's ρ of `first` exceeds that of `second`: both on the same resamples, so what they have in
     common cancels, and the intervals of the two need not lie apart.
+
+    Args:
+        k: over only the k best by the truth (None: all).
     """
 
+    def rho(scores: Scores, truth: Scores) -> np.ndarray:
+        return spearman(scores, truth) if k is None else on_top(spearman, scores, truth, k, by_truth=True)
+
     def statistic(pair: Scores, truth: Scores) -> np.ndarray:
-        return spearman(pair[0], truth) - spearman(pair[1], truth)
+        return rho(pair[0], truth) - rho(pair[1], truth)
 
     pair = np.stack([first, second])
     value, values = float(statistic(pair, truth)), _resampled(statistic, pair, truth, rng, samples)
@@ -152,8 +168,9 @@ def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: i
     """Everything a report says of one source, by name; `_low` and `_high` are the ends of a 95 % interval.
 
     `top5`, `top10` and `top20` are the best 5 %, the best 10 % and the best 20 architectures by the proxy; with
-    `_by_truth`, by the truth. Where there are at most 20 architectures, the best 20 are all of them. `chosen` is the
-    truth of the proxy's best, `regret` how far that is below the best truth.
+    `_by_truth`, by the truth. Where there are at most 20 architectures, the best 20 are all of them, and there is no
+    precision among them. `best` are the `decile` best, by the proxy or by the truth. `chosen` is the truth of the
+    proxy's best, `regret` how far that is below the best truth.
     """
     count = len(proxy)
     sizes = {"top5": share(count, 5), "top10": share(count, 10), "top20": min(20, count)}
@@ -166,10 +183,22 @@ def summarise(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: i
         for name, statistic in (("spearman", spearman), ("kendall", kendall)):
             result[f"{name}_{label}"] = float(on_top(statistic, proxy, truth, k))
             result[f"{name}_{label}_by_truth"] = float(on_top(statistic, proxy, truth, k, by_truth=True))
-        result[f"precision_{label}"] = precision(proxy, truth, k)
+        if k < count:  # all of them are always found
+            result[f"precision_{label}"] = precision(proxy, truth, k)
     low, high = interval(lambda p, t: on_top(spearman, p, t, min(20, count)), proxy, truth, rng, samples)
     result["spearman_top20_low"], result["spearman_top20_high"] = low, high
     result["chosen"] = float(truth[top(proxy, 1)[0]])
     result["regret"] = float(regret(proxy, truth))
     result["regret_low"], result["regret_high"] = interval(regret, proxy, truth, rng, samples)
+    return result | _of_the_best(proxy, truth, rng, samples)
+
+
+def _of_the_best(proxy: Scores, truth: Scores, rng: np.random.Generator, samples: int) -> dict[str, float]:
+    """Spearman's ρ among the `decile` best, by the proxy and by the truth."""
+    k = decile(len(proxy))
+    result: dict[str, float] = {"best_k": k}
+    for name, by_truth in (("spearman_best", False), ("spearman_best_by_truth", True)):
+        rho = partial(on_top, spearman, k=k, by_truth=by_truth)
+        result[name] = float(rho(proxy, truth))
+        result[f"{name}_low"], result[f"{name}_high"] = interval(rho, proxy, truth, rng, samples)
     return result

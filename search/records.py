@@ -46,6 +46,9 @@ class Facts(Schema):
     seconds: Seconds
     kind: str | None = None
     free: bool | None = None  # runs of version 0.1 do not say it
+    ranking: str = ""
+    of: str = ""
+    number: Count = 0
 
 
 class Trial(Schema):
@@ -71,6 +74,30 @@ class Trial(Schema):
     def _score_or_error(self) -> "Trial":
         if (self.score is None) == (self.error is None):
             raise ValueError("a trial has a score or an error, and not both")
+        return self
+
+
+class Final(Schema):
+    """A line of finals.jsonl: a network that was trained to be kept.
+
+    Attributes:
+        validation: its accuracy on the images that choose (None: none were held out).
+        test: its accuracy on the test split.
+        epoch: the one whose weights are kept.
+    """
+
+    name: str
+    validation: Share | None
+    test: Share | None
+    epoch: Annotated[int, Field(ge=1)] | None
+    seconds: Seconds
+    threads: Annotated[int, Field(ge=1)]
+    error: str | None
+
+    @model_validator(mode="after")
+    def _test_or_error(self) -> "Final":
+        if (self.test is None) == (self.error is None):
+            raise ValueError("a network has a test accuracy or an error, and not both")
         return self
 
 

@@ -13,9 +13,13 @@ from proxyset.files import write_atomic
 from search.figures import save_figures
 from search.folder import SUMMARY, Record
 from search.rank import lead, spearman, summarise
-from search.scores import MeanScores, frame, mean_scores
-from search.sources.trained import AGAIN, TRUTH
+from search.scores import MeanScores, best_first, frame, mean_scores
+from search.sources.base import unit_of
+from search.sources.trained import AGAIN, EARLY, TRUTH
 from search.trial import Row
+from search.verdict import judge
+
+RANDOM = "random"  # images, at the same count: what a set must beat to be worth making
 
 
 def write_report(record: Record, out: Path) -> tuple[dict[str, Any], list[Path]]:
@@ -71,10 +75,16 @@ def summarise_run(record: Record, scores: MeanScores) -> dict[str, Any]:
         }
         if name != TRUTH and name in scores:
             facts |= _agreement(scores[name], truth, settings["seed"])
-            if settings["promote"]:
-                facts["promoted"] = _best(scores[name], settings["promote"], truth)
+        if source.get("halving") in scores and name in scores:
+            facts["halving"] = {"of": source["halving"]} | _alike(scores[name], scores[source["halving"]])
+        facts["ordinal"] = unit_of(facts) != "accuracy" or "halving" in source
+        if name in scores:
+            facts |= {"choice": best_first(scores[name])[0]} | _promoted(scores[name], record)
         result["sources"][name] = facts
     result["leads"] = _leads([name for name in sources if name != TRUTH and name in scores], scores, settings["seed"])
+    result["verdicts"] = verdicts(sources, free, scores, settings["seed"])
+    result["finals"] = record.finals
+    result["found"] = found(record.finals)
     if AGAIN in sources:
         result["ceiling"] = [_ceiling(record.rows, names, repeats) for repeats in range(1, settings["repeats"] + 1)]
     result["errors"] = table[table["error"].notna()][["source", "name", "error"]].to_dict("records")
@@ -99,6 +109,53 @@ def _leads(names: list[str], scores: MeanScores, seed: int) -> list[dict[str, An
             result = lead(columns[0], columns[1], columns[2], np.random.default_rng([seed, len(three)]))
             row = {"first": names[0], "other": other, "spearman": result.value}
             rows.append(row | {"low": result.low, "high": result.high, "verdict": result.verdict})
+    return rows
+
+
+def _alike(one: "pd.Series[float]", other: "pd.Series[float]") -> dict[str, float]:
+    """How alike two rankings order the architectures that both have."""
+    both = one.index.intersection(other.index, sort=False)
+    return {"spearman": float(spearman(one[both].to_numpy(), other[both].to_numpy()))}
+
+
+def _promoted(scores: "pd.Series[float]", record: Record) -> dict[str, Any]:
+    """What came of a ranking's best once they were trained to be kept; of an older run, once they had a truth."""
+    count = record.settings["promote"]
+    tested = pd.Series({row["name"]: row["test"] for row in record.finals if row["error"] is None}, dtype=float)
+    if record.finals:
+        chosen = best_first(scores)[0]
+        test = {"test": float(tested[chosen])} if chosen in tested else {}
+        return {"promoted": _best(scores, count, tested)} | test
+    truth = mean_scores(record.rows, record.names).get(TRUTH, pd.Series(dtype=float))
+    return {"promoted": _best(scores, count, truth)} if count else {}
+
+
+def found(finals: list[Row]) -> dict[str, Any]:
+    """The best of the networks that are kept: by validation, so that its test accuracy chose nothing. Where no images
+    were held out, the first, which is the first choice of the first ranking.
+    """
+    good = [row for row in finals if row["error"] is None]
+    if not good:
+        return {}
+    best = max(good, key=lambda row: -1 if row["validation"] is None else row["validation"])
+    return {key: best[key] for key in ("name", "validation", "test", "epoch")}
+
+
+def verdicts(sources: dict[str, Any], free: list[str], scores: MeanScores, seed: int) -> list[dict[str, str]]:
+    """What to think of each proxy set: see `verdict.judge`. Empty without a truth."""
+    rivals = {name: name in free for name, facts in sources.items() if name in free or name == RANDOM}
+    rows = []
+    for name in sources:
+        if name in (*free, TRUTH, AGAIN, EARLY) or name not in scores:
+            continue
+        columns = {one: scores[one] for one in (name, *rivals, AGAIN, TRUTH) if one in scores}
+        table = pd.DataFrame(columns).dropna()
+        if TRUTH in table and len(table) >= 2:
+            values = {str(one): table[one].to_numpy(dtype=float) for one in table}
+            there = {one: costs for one, costs in rivals.items() if one in values and one != name}
+            ceiling = AGAIN if AGAIN in values else None
+            verdict = judge(name, values, values[TRUTH], there, seed, ceiling)
+            rows.append({"name": name, "grade": verdict.grade, "why": verdict.why})
     return rows
 
 

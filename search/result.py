@@ -9,8 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from proxyset.errors import InputError
 from search.figures import png, scatter
+from search.finals import network_path
 from search.folder import RunFolder
+from search.network import Network
 from search.report import write_report
 from search.scores import frame, mean_scores
 from search.sources.trained import TRUTH
@@ -57,6 +60,17 @@ class Ranking:
         """The best architecture by training on the whole set; without that, by the first source that ranked any."""
         by = TRUTH if TRUTH in self.scores else self.scores.columns[0]
         return str(self.scores[by].idxmax())
+
+    def network(self, name: str | None = None) -> Network:
+        """A network that the run keeps, with its weights (None: the best by validation).
+
+        Raises:
+            InputError: nothing is kept: `promote` keeps networks, in a run that has a folder.
+        """
+        kept = self.summary["found"]
+        if self.folder is None or not kept:
+            raise InputError("no network is kept: `promote=1` keeps the best of each ranking, in a `folder`")
+        return Network.load(network_path(self.folder, name or kept["name"]))
 
     def figure(self) -> Figure | None:
         """Whole-set accuracy against each ranking's score; None where nothing was trained on the whole set."""

@@ -25,3 +25,8 @@ def mean_scores(rows: list[Row], names: list[str], repeats: int | None = None) -
         table = table[table["repeat"] < repeats]
     means = {str(name): group.groupby("name")["score"].mean() for name, group in table.groupby("source")}
     return {name: scores.reindex(names).dropna() for name, scores in means.items()}
+
+
+def best_first(scores: "pd.Series[float]") -> list[str]:
+    """The architectures by their score, the highest first; of equal ones the earlier."""
+    return [str(name) for name in scores.sort_values(ascending=False, kind="stable").index]

@@ -12,13 +12,17 @@ PAPER: dict[str, Any] = {
     "where": "",
     "epochs": 300,
     "whole_epochs": 100,
+    "final_epochs": 100,
     "batch_size": 256,
+    "validation": 0.1,
 }
 DIGITS: dict[str, Any] = {
     "size": 16,  # so that four poolings fit
     "where": "width<=32",
     "epochs": 150,  # of 2 minibatches: 300 updates, as many as in the paper
-    "whole_epochs": 25,  # of 23 minibatches: 575 updates
+    "whole_epochs": 25,  # of 18 minibatches: 450 updates
+    "final_epochs": 50,
+    "validation": 0.2,  # 287 images: of a tenth, one image would be 0.7 %
     "batch_size": 64,
     "iterations": 20,
     "condense_net": "convnet-w32",
@@ -66,10 +70,20 @@ class Comparison(Settings):
     """What the rankings are held against."""
 
     free: bool = Field(True, description="also rank by what costs no training: params, macs, jacobian, naswot, synflow")
+    halving: Literal["instead", "beside"] | None = Field(
+        None,
+        description="rank on each proxy set by successive halving, instead of training all for all epochs or beside "
+        "it: an eighth of the epochs for all, twice as many for the better half, and so on",
+    )
     truth: str | None = Field(
         None, description="train on the whole set: all, sample:N or none (default: all; none where some are promoted)"
     )
-    promote: int = Field(0, ge=0, description="train this many of each proxy's best on the whole set")
+    promote: int = Field(
+        0,
+        ge=0,
+        description="in the end train this many of each ranking's best on the whole set, keep their weights, and test "
+        "them; a finished run takes it with `resume`",
+    )
     truth_file: Path | None = Field(
         None,
         description="a CSV file of published accuracies that are the truth in place of training: a header, and the "
@@ -87,13 +101,6 @@ class Comparison(Settings):
     def _readable(cls, value: str | None) -> str | None:
         if value is not None:
             truth_count(value)
-        return value
-
-    @field_validator("promote")
-    @classmethod
-    def _not_beside_all(cls, value: int, info: ValidationInfo) -> int:
-        if value and info.data.get("truth") == "all":
-            raise ValueError("trains only some on the whole set, but `truth=all` trains all of them: leave out one")
         return value
 
     @field_validator("truth_column")
@@ -121,12 +128,18 @@ class TrialTraining(Training):
         None, ge=1, description="epochs on a proxy set; as many updates for early-stop (default: 300; digits: 150)"
     )
     whole_epochs: int | None = Field(None, ge=1, description="epochs on the whole set (default: 100; digits: 25)")
+    final_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="epochs of the networks that `promote` trains; the best epoch by validation is kept (default: 100; "
+        "digits: 50)",
+    )
     batch_size: int | None = Field(  # type: ignore[assignment]  # open until the dataset is known
         None, ge=1, description="minibatch size, at most a proxy set's for early-stop (default: 256; digits: 64)"
     )
 
     score_images: int | None = Field(
-        None, ge=1, description="score on so many of the test images, drawn once (default: all)"
+        None, ge=1, description="score on so many of the images that rank, drawn once (default: all)"
     )
 
     def on_proxy(self) -> Recipe:
@@ -138,6 +151,11 @@ class TrialTraining(Training):
         """How an architecture is trained on the whole set, once nothing is left open (`fill`)."""
         assert self.whole_epochs is not None
         return self.recipe(self.whole_epochs)
+
+    def finally_(self) -> Recipe:
+        """How a network to keep is trained, once nothing is left open (`fill`)."""
+        assert self.final_epochs is not None
+        return self.recipe(self.final_epochs)
 
 
 class Condensing(Settings):
@@ -153,7 +171,19 @@ class Condensing(Settings):
     build: bool = Field(True, description="build a proxy set that does not exist; without, the command is named")
 
 
-class RankingSettings(Comparison, TrialTraining, Condensing):
+class HeldOut(Settings):
+    """Which images rank and choose."""
+
+    validation: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of every class that ranks and chooses, kept out of all training (default: 0.1; digits: "
+        "0.2; 0: the test split ranks)",
+    )
+
+
+class RankingSettings(Comparison, TrialTraining, Condensing, HeldOut):
     """How architectures are trained and compared: what `rank_architectures` takes as `settings`."""
 
     seed: SeedNumber = Field(0, description="every random choice derives from it")
@@ -207,7 +237,7 @@ def _checked_address(value: str | None) -> str | None:
     return value
 
 
-MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build"} - {"precision"})
+MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build", "promote"} - {"precision"})
 """Settings of which a score does not depend, so that a resumed run may be given other values."""
 
 S = TypeVar("S", bound=Settings)

@@ -26,7 +26,7 @@ from proxyset.train.evaluate import accuracy, mean_loss
 from proxyset.train.fit import Hooks, fit
 from search.settings import RankingSettings
 from search.sources.base import Source, Trained
-from search.sources.trained import TEST, TRAIN
+from search.sources.trained import TEST, TRAIN, VALIDATION
 from search.space import CHOICES, Candidate
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -51,7 +51,8 @@ class TrialContext:
 
     Attributes:
         settings: with nothing left open (`settings.fill`).
-        sets: by name: "train", "test", and each proxy set under the name of its source.
+        sets: by name: "train", "test", "validation" where images were held out, and each proxy set under the name of
+            its source.
     """
 
     spec: DatasetSpec
@@ -59,6 +60,11 @@ class TrialContext:
     sets: Mapping[str, Arrays]
     sources: Mapping[str, Source]
     candidates: Mapping[str, Candidate]
+
+    @property
+    def judge(self) -> str:
+        """The set that ranks and chooses."""
+        return VALIDATION if VALIDATION in self.sets else TEST
 
     @property
     def nbytes(self) -> int:
@@ -70,8 +76,8 @@ OnEpoch = Callable[[nn.Module, int], None]
 
 Row = dict[str, Any]
 """A finished trial: source, name, repeat, seed, the five choices (None for a user's), parameters, score (what the
-source ranks by), accuracy (0..1, of the test split; None where nothing is trained), seconds, threads, error (None
-without one).
+source ranks by), accuracy (0..1, of the validation split, or of the test split where none is held out; None where
+nothing is trained), seconds, threads, error (None without one).
 """
 
 
@@ -158,13 +164,13 @@ class Workbench:
             raise Diverged("the weights are not finite: lower `lr`")
         return net
 
-    def accuracy(self, net: nn.Module) -> float:
-        """Share of the test images that the network classifies correctly (0..1)."""
-        return accuracy(net, self.images(TEST), self.context.spec)
+    def accuracy(self, net: nn.Module, name: str | None = None) -> float:
+        """Share of the images of a set (None: those that rank) that the network classifies correctly (0..1)."""
+        return accuracy(net, self.images(name or self.context.judge), self.context.spec)
 
     def loss(self, net: nn.Module) -> float:
-        """Mean cross-entropy of the network's answers on the test images."""
-        return mean_loss(net, self.images(TEST), self.context.spec)
+        """Mean cross-entropy of the network's answers on the images that rank."""
+        return mean_loss(net, self.images(self.context.judge), self.context.spec)
 
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""

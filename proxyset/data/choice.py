@@ -22,6 +22,7 @@ class Form(TypedDict, total=False):
     on_error: OnError
     flip: bool | None
     test_fraction: float
+    validation: float
 
 
 class DataChoice(Settings):
@@ -43,6 +44,12 @@ class DataChoice(Settings):
         None, description="whether a mirrored image keeps its label (default: yes, but not for known digits)"
     )
     test_fraction: float = Field(0.2, description="share held out as test where the dataset has no split of its own")
+    validation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of every class kept out of training, for choices that the test split must not make",
+    )
 
     def form(self) -> dict[str, Any]:
         """The arguments of `proxyset.load` that say in which form: `load(choice.dataset, **choice.form())`."""

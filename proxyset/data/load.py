@@ -22,6 +22,7 @@ from proxyset.data.parquet import parquet_files, read_parquet
 from proxyset.data.spec import Dataset, DatasetSpec, measure
 from proxyset.data.split import Reading, Split
 from proxyset.data.tiles import FORMATION, refuse_tiles
+from proxyset.data.validation import with_validation
 from proxyset.data.vision import NAMES as VISION_NAMES
 from proxyset.data.vision import NO_FLIP, NORMALISATION, read_vision
 from proxyset.errors import InputError, nearest
@@ -72,6 +73,8 @@ def load(
         flip: whether a horizontal flip keeps the label; None: yes, except for the known digit sets.
         test_fraction: share of every class that becomes the test split of a source that names no splits (default 0.2).
             The split is fixed: it does not depend on a run's seed.
+        validation: share of every class that is kept out of the training split, as `Dataset.validation` (default 0:
+            none). This split is fixed, too.
 
     Raises:
         InputError: unknown name, unreadable data, or data that no method can work with.
@@ -102,8 +105,9 @@ def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding
     mean, std = (NORMALISATION.get(origin.label) if named else None) or measure(train.images)
     keeps_label = origin.label not in NO_FLIP | {"digits"} if choice.flip is None else choice.flip
     spec = DatasetSpec(label, channels, size, split.class_names, mean, std, keeps_label)
-    arguments = choice.form() | {"size": size, "channels": channels, "flip": keeps_label}
-    return Dataset(train, test, spec, origin.source() | arguments, reading.phrases(), split.reading.left_out)
+    arguments = choice.form() | {"size": size, "channels": channels, "flip": keeps_label, "validation": 0.0}
+    whole = Dataset(train, test, spec, origin.source() | arguments, reading.phrases(), split.reading.left_out)
+    return with_validation(whole, choice.validation)
 
 
 def _check(choice: DataChoice) -> None:

@@ -58,6 +58,7 @@ class Dataset:
             set records them.
         notes: what was done to how many images when they were read, such as "640 cropped to squares".
         left_out: each image that could not be read, and why (`on_error="skip"`).
+        validation: images held out of the training split (None: none were; see `with_validation`).
     """
 
     train: ImageSet
@@ -66,13 +67,15 @@ class Dataset:
     source: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    validation: ImageSet | None = None
 
     @property
     def reading(self) -> str:
         """What was done to its images when they were read, in a line; empty where nothing was."""
         if not self.notes:
             return ""
-        return f"{self.spec.name}: {len(self.train) + len(self.test)} images, {', '.join(self.notes)}"
+        count = len(self.train) + len(self.test) + len(self.validation or ())
+        return f"{self.spec.name}: {count} images, {', '.join(self.notes)}"
 
     @cached_property
     def sha256(self) -> str:

@@ -96,7 +96,7 @@ class Free(Source):
 
 
 class Trained(Source):
-    """A source that trains the architecture on some images, and scores it by its accuracy on the test split."""
+    """A source that trains the architecture on some images, and scores it by its accuracy on others."""
 
     @property
     @abstractmethod

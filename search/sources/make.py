@@ -6,6 +6,7 @@ from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.spec import Dataset
 from search.settings import RankingSettings
 from search.sources.base import Scope, Source
+from search.sources.halving import rungs_of
 from search.sources.proxies import SourcePlan
 from search.sources.registry import FREE, get_source
 from search.sources.table import Columns, ColumnSource
@@ -43,7 +44,11 @@ def make_sources(
     named: list[Source] = [kind.make(name, scope) for name, kind in plan.named.items()]
     free = [name for name in FREE if settings.free and name not in plan.named]
     ranked = [ColumnSource.of(name, settings, columns or {}) for name in settings.rank_columns]
-    sources = [*trained, *named, *ranked, *(get_source(name).make(name, scope) for name in free)]
+    on_sets: list[Source] = []
+    for source in trained:
+        on_sets += [source] if settings.halving != "instead" else []
+        on_sets += rungs_of(source) if settings.halving else []
+    sources = [*on_sets, *named, *ranked, *(get_source(name).make(name, scope) for name in free)]
     sources.sort(key=lambda source: source.name == AGAIN)
     sources.append(_truth(whole, settings, columns))
     return {source.name: source for source in sources}

@@ -24,11 +24,11 @@ from search.advice import cheaper_sets
 from search.settings import RankingSettings
 from search.sources.base import Source
 from search.sources.registry import SOURCES, get_source, is_source
-from search.sources.trained import AGAIN, TEST, TRAIN
+from search.sources.trained import AGAIN, TEST, TRAIN, VALIDATION
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
-RESERVED = (AGAIN, TRAIN, TEST, "sha256")  # besides the names of sources
+RESERVED = (AGAIN, TRAIN, TEST, VALIDATION, "sha256")  # besides the names of sources
 
 SetLike = str | Path | Method | ProxySet
 ProxyLike = SetLike | type[Source]
@@ -62,6 +62,10 @@ class PlannedProxy:
     def missing(self) -> bool:
         return self.given is None
 
+    def saw_more(self, dataset: Dataset) -> bool:
+        """Whether it was made from more than `dataset`: from the images that are held out of it, too."""
+        return self.given is not None and self.given.provenance.get("dataset", {}).get("sha256") != dataset.sha256
+
 
 @dataclass(frozen=True)
 class SourcePlan:
@@ -75,8 +79,14 @@ class SourcePlan:
     named: Mapping[str, type[Source]] = field(default_factory=dict)
 
 
-def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session) -> SourcePlan:
+def plan_sources(
+    proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None = None
+) -> SourcePlan:
     """What `proxies` means, in order.
+
+    Args:
+        dataset: what missing sets are made from: without the images that are held out.
+        whole: hash of the training split with them; a set that is given may be made from that.
 
     Raises:
         InputError: nothing is named, or something unknown or twice; settings that no method can work with; a set that
@@ -96,7 +106,7 @@ def plan_sources(proxies: Proxies, dataset: Dataset, settings: RankingSettings, 
             words.append((name or known[0], known[1]))
             _check_name(words[-1][0], proxy)
         else:
-            planned.append(_plan(name, known, dataset, settings, session))
+            planned.append(_plan(name, known, dataset, settings, session, whole))
     names = [*(name for name, _ in words), *(one.name for one in planned)]
     if not names:
         raise InputError("`proxy` names at least one source of a ranking, such as dsa")
@@ -127,14 +137,17 @@ def _check_name(name: str, proxy: ProxyLike) -> None:
         raise InputError(f"a proxy's name is one line of at most 80 characters, got {short(name)}")
 
 
-def _plan(name: str, proxy: SetLike, dataset: Dataset, settings: RankingSettings, session: Session) -> PlannedProxy:
+def _plan(
+    name: str, proxy: SetLike, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None
+) -> PlannedProxy:
     if isinstance(proxy, ProxySet):
-        plan = PlannedProxy(name or str(proxy.provenance.get("method", "proxy")), given=_of(dataset, proxy, "given"))
+        known = str(proxy.provenance.get("method", "proxy"))
+        plan = PlannedProxy(name or known, given=_of(dataset, proxy, "given", whole))
     elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
         if not Path(proxy).is_file():
             raise InputError(f"no proxy set at {str(proxy)!r}: no such file")
         file = Path(proxy)
-        plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file))
+        plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file, whole))
     else:
         method = _method(proxy, settings) if isinstance(proxy, str) else proxy
         wanted = ProxySpec(dataset, method, settings.ipc, settings.seed)
@@ -145,10 +158,10 @@ def _plan(name: str, proxy: SetLike, dataset: Dataset, settings: RankingSettings
     return plan
 
 
-def _of(dataset: Dataset, proxy: ProxySet, where: SetLike) -> ProxySet:
-    """The set, which must be made from this dataset."""
+def _of(dataset: Dataset, proxy: ProxySet, where: SetLike, whole: str | None) -> ProxySet:
+    """The set, which must be made from this dataset, with or without the images that are held out of it."""
     source = proxy.provenance.get("dataset", {})
-    if source.get("sha256") != dataset.sha256:
+    if source.get("sha256") not in (dataset.sha256, whole or dataset.sha256):
         raise InputError(
             f"the proxy set {str(where)!r} was made from other data than {dataset.spec.name} "
             f"(`dataset={source.get('source')}`, `size={source.get('size')}`)"
@@ -219,6 +232,12 @@ def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
             seconds += estimate.seconds
     shorter = advice(seconds, cheaper_sets([plan.wanted.method for plan in plans if plan.missing and plan.wanted]))
     return [*lines, *([shorter] if shorter else [])]
+
+
+def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> float:
+    """Estimated, for those that are missing."""
+    wanted = [plan.wanted for plan in plans if plan.missing and plan.wanted is not None]
+    return sum(one.method.estimate(one.problem, session, one.engine(session)).seconds for one in wanted)
 
 
 def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 TRAIN, TEST = "train", "test"  # the sets that every search has
+VALIDATION = "validation"  # the set that ranks and chooses, where that is not the whole test split
 TENTH = 10
 
 
@@ -156,3 +157,15 @@ class TenthLoss(Tenth):
 
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
         return -bench.loss(bench.train(candidate, self, generator))
+
+
+@dataclass(frozen=True)
+class FinalSet(Trained):
+    """The whole set, as the networks that are kept are trained on it. It ranks nothing."""
+
+    @property
+    def data(self) -> str:
+        return TRAIN
+
+    def recipe(self, settings: RankingSettings) -> Recipe:
+        return settings.finally_()

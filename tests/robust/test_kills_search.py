@@ -8,6 +8,7 @@ import pytest
 
 from proxyset.folders import MARKER
 from proxyset.parsing import read_rows
+from search.finals import FINALS, NETWORKS, read_finals
 from search.folder import CONFIG, PLAN, RESULTS, ROWS, SOURCES
 from tests.conftest import make_dataset
 from tests.robust.kills import EVERY, Spec, kill_all
@@ -24,9 +25,11 @@ MODULES = [
 ]
 MODULES += ["proxyset.methods.coreset", "matplotlib.backends.backend_agg", "torch._dynamo", "pyarrow.parquet"]
 MODULES += ["scipy.stats", "search.tables", "pandas", "rich.console"]
-FLAGS = "--dataset tiny.npz --where width<=32,depth<=1 --sample 2 --ipc 2 --epochs 1 --whole-epochs 1 --no-free"
+FLAGS = "--dataset tiny.npz --where width<=32,depth<=1 --sample 2 --ipc 2 --epochs 1 --whole-epochs 1 --no-free "
+FLAGS += "--truth all --promote 1 --final-epochs 1"
 ARGV = ["run", *FLAGS.split(), "--workers", "0", "--proxy", "random", "--out", "run"]
-FILES = {"tiny.npz", "run", "proxysets", *(f"run/{name}" for name in (MARKER, CONFIG, PLAN, SOURCES, ROWS, *RESULTS))}
+OF_RUN = (MARKER, CONFIG, PLAN, SOURCES, ROWS, FINALS, NETWORKS, *RESULTS)
+FILES = {"tiny.npz", "run", "proxysets", *(f"run/{name}" for name in OF_RUN)}
 
 
 def kill(tmp_path: Path, argv: list[str], before: list[list[str]]) -> list[dict[str, Any]]:
@@ -46,9 +49,12 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     summary = json.loads((folder / "run" / "summary.json").read_text())
     for facts in summary["sources"].values():
         facts["build_seconds"] = facts["trial_seconds"] = 0
+    finals = summary["finals"] = [{**row, "seconds": 0} for row in read_finals(folder / "run")]
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    assert {name for name in names if not name.startswith("proxysets/")} == FILES
-    return rows, summary, names
+    kept = {f"run/{NETWORKS}/{row['name']}.safetensors" for row in finals}
+    assert {name for name in names if not name.startswith("proxysets/")} == FILES | kept
+    weights = [(folder / name).read_bytes() for name in sorted(kept)]
+    return rows, summary, names, weights
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from proxyset.compute.session import Session
 from proxyset.settings import Compute
 from search.cli import main
 from search.commands import RunSettings, resolve
+from search.finals import read_finals
 from search.folder import ROWS
 from search.settings import DIGITS, PAPER
 from search.sources.registry import FREE
@@ -83,10 +84,11 @@ def test_a_report_elsewhere_replaces_only_a_report(images: Path) -> None:
 
 
 def test_truth_and_promote(images: Path) -> None:
-    assert run(images, "--proxy", "random", "--promote", "2", "--no-free") == 0
+    assert run(images, "--proxy", "random", "--promote", "2", "--no-free", "--final-epochs", "2") == 0
     done = scores()
+    assert {key[0] for key in done} == {"random"}
     ranked = sorted((key for key in done if key[0] == "random"), key=lambda key: -done[key])
-    promoted = {key[1] for key in done if key[0] == "whole"}
+    promoted = {row["name"] for row in read_finals(RUN)}
     assert len(promoted) == 2
     assert done[ranked[0]] == max(done["random", name, 0] for name in promoted)
     summary = json.loads((RUN / "summary.json").read_text())

@@ -1,0 +1,72 @@
+"""The networks that a run keeps: a line each in `finals.jsonl`, and their weights in the folder `networks`."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxyset.errors import InputError
+from proxyset.files import append_line, drop_torn_line, is_leftover, remove_empty
+from proxyset.names import path_name
+from proxyset.parsing import checksummed, read_rows
+from search.records import Final
+
+if TYPE_CHECKING:
+    from search.trial import Row
+
+FINALS, NETWORKS = "finals.jsonl", "networks"
+SUFFIX = ".safetensors"
+
+
+def network_path(run: Path, name: str) -> Path:
+    """Where the weights of an architecture lie; different names give different files."""
+    stem = path_name(name)
+    if stem != name:
+        stem += f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return run / NETWORKS / f"{stem}{SUFFIX}"
+
+
+def read_finals(run: Path) -> "list[Row]":
+    """The lines. A last one that a kill cut short does not count.
+
+    Raises:
+        InputError: another line is damaged, was changed, or repeats an architecture.
+    """
+    path = run / FINALS
+    rows = read_rows(path, Final) if path.exists() else []
+    names = [row["name"] for row in rows]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{str(path)!r} has {repeated!r} twice")
+    return rows
+
+
+def append_final(run: Path, row: "Row") -> None:
+    """Keep a line. Its weights must be there already, so that a line always has its file.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    drop_torn_line(run / FINALS)
+    append_line(run / FINALS, checksummed(row))
+
+
+def clear_finals(run: Path, names: Iterable[str]) -> None:
+    """Remove what a run of these architectures kept; files of others stay."""
+    (run / FINALS).unlink(missing_ok=True)
+    if (run / NETWORKS).is_dir():
+        for name in names:
+            network_path(run, name).unlink(missing_ok=True)
+        tidy_networks(run)
+
+
+def tidy_networks(run: Path) -> None:
+    """Remove what processes that were killed while they wrote weights left."""
+    folder = run / NETWORKS
+    if folder.is_dir():
+        for entry in os.listdir(folder):
+            name = entry[1:].rsplit(".", 2)[0]
+            if name.endswith(SUFFIX) and is_leftover(entry, name):
+                (folder / entry).unlink(missing_ok=True)
+        remove_empty([folder])

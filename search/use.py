@@ -1,0 +1,74 @@
+"""`search export` and `search predict`: what a finished search is for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxyset.cli.app import say
+from proxyset.cli.parse import parse
+from proxyset.errors import InputError, nearest
+from search.commands import ExportSettings, PredictSettings
+
+if TYPE_CHECKING:
+    from search.network import Network
+
+
+def export_command(argv: list[str]) -> None:
+    command = parse(ExportSettings, argv, "search export")
+    network = pick(command.run, command.network.arch, command.network.trust, "search export RUN")
+    from search.export import check_format, export
+
+    form = command.output.format
+    check_format(form)
+    out = command.output.out or command.run / f"export-{form}"
+    export(network, network.build(), form, out, force=command.output.force)
+    say(f"{out}: {network.name}")
+    if command.output.as_json:
+        print(json.dumps({"out": str(out), "name": network.name, "format": form, "test": network.facts.get("test")}))
+
+
+def predict_command(argv: list[str]) -> None:
+    command = parse(PredictSettings, argv, "search predict")
+    if not command.pictures:
+        raise InputError("no picture given: search predict RUN PICTURE ...")
+    network = pick(command.run, command.network.arch, command.network.trust, "search predict RUN PICTURE ...")
+    from search.predict import classify
+
+    rows = classify(network, command.pictures, command.output.top)
+    if command.output.as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['file']}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in row['classes'])}")
+
+
+def pick(run: Path, arch: str | None, trust: bool, usage: str) -> Network:
+    """The network of that architecture in a run's folder; None: the best.
+
+    Raises:
+        InputError: no run, no such network, or one whose architecture is code that is not trusted.
+    """
+    from search.finals import network_path, read_finals
+    from search.folder import RunFolder
+    from search.network import Network
+    from search.report import found
+
+    if run == Path():
+        raise InputError(f"no run given: {usage}")
+    finals = read_finals(RunFolder.open(run).path)
+    names = [row["name"] for row in finals if row["error"] is None]
+    if not names:
+        again = f"search run --resume {shlex.quote(str(run))} --promote 1"
+        raise InputError(f"{str(run)!r} keeps no network; to train one: {again}")
+    if arch is not None and arch not in names:
+        raise InputError(f"{str(run)!r} keeps no {arch!r}: {nearest(arch, names)}")
+    name = arch or found(finals)["name"]
+    network = Network.load(network_path(run, name))
+    if network.name != name:
+        raise InputError(f"{str(network_path(run, name))!r} holds {network.name!r}, not {name!r}")
+    if network.space is not None and not trust:
+        raise InputError(f"{name!r} is code that would be run: {network.space}; if you trust it: `trust=True`")
+    return network

@@ -1,0 +1,190 @@
+"""A time limit for a search: what fits is chosen once, from measured speed, and said before the work."""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from proxyset.errors import InputError, RunError
+from proxyset.progress import duration
+from search.jobs import seconds_per_image
+from search.settings import truth_count
+from search.sources.base import Scope
+from search.sources.halving import share_of_epochs
+from search.sources.registry import FREE
+from search.sources.trained import TRAIN, TRUTH
+from search.trial import TrialContext, pack
+
+if TYPE_CHECKING:
+    from search.driver import Search
+
+MARGIN = 0.85  # of the time that is planned for: machines are noisy, and reports take seconds
+BUILDING, KEEPING = 0.3, 0.4  # the most of it that sets, and then networks to keep, may take
+FEWEST = 4  # architectures: fewer need no ranking
+LEAST = 0.25  # of the epochs that may be left before there are fewer architectures
+PROMOTED = 3  # networks to keep, at most, where nothing else is asked for
+FORWARD = 1 / 3  # of the time of training on an image: what a look at one takes
+PER_TRIAL = 0.05  # seconds, besides training
+
+
+class TimeIsUp(RunError):
+    """The limit is reached. What is finished is kept."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When to stop: `time.time()`, which workers on other machines can read.
+
+    Attributes:
+        end: of all.
+        keeping: seconds before it at which the trials must end, so that networks can be trained to be kept.
+    """
+
+    end: float
+    keeping: float = 0.0
+
+    def check_trials(self) -> None:
+        """Raise `TimeIsUp` once no further trial should begin."""
+        if time.time() > self.end - self.keeping:
+            raise TimeIsUp("the time for trials is up")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What fits: settings by name, and seconds that each part is planned to take."""
+
+    settings: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        chosen = self.settings
+        steps = f", {chosen['iterations']} iterations for each set" if "iterations" in chosen else ""
+        parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.seconds.items() if seconds >= 1)
+        return (
+            f"what fits: {chosen['sample']} architectures, {chosen['epochs']} epochs on a proxy set, then "
+            f"{chosen['promote']} of each ranking's best for {chosen['final_epochs']} epochs to keep{steps} ({parts})"
+        )
+
+
+def choose_within(search: "Search", seconds: float, building: float) -> Choice:
+    """What of a search fits into `seconds`; its settings are the most that is taken.
+
+    Sets that are missing get at most 30 % of the time, by fewer iterations; the networks that are kept at most 40 % of
+    what is left then, by fewer of them, and of a single one by fewer epochs. Trials get the rest: first their epochs
+    shrink to a quarter, then the number of architectures.
+
+    Args:
+        building: estimated seconds for the sets that are missing.
+
+    Raises:
+        InputError: not even the least fits; a truth of so many architectures.
+    """
+    count = truth_count(search.settings.truth or "none")
+    if count:
+        raise InputError(f"`within` chooses how many architectures there are; `truth=sample:{count}` names a number")
+    started = time.monotonic()
+    context = TrialContext(
+        search.dataset.spec,
+        search.settings,
+        {TRAIN: pack(search.dataset.train)},
+        {},
+        {candidate.name: candidate for candidate in search.candidates},
+    )
+    each = seconds_per_image(context, search.placement)
+    left = MARGIN * (seconds - (time.monotonic() - started))
+    building, changed = _building(search, building, BUILDING * left)
+    keeping, kept = _keeping(search, each, KEEPING * (left - building))
+    trials, tried = _trials(search, each, left - building - keeping)
+    parts = {"building": building, "trials": trials, "networks to keep": keeping}
+    return Choice(changed | tried | kept, parts)
+
+
+def _too_short(what: str, seconds: float, limit: float) -> InputError:
+    return InputError(f"`within` is too short: {what} takes {duration(seconds)}, and may take {duration(limit)} of it")
+
+
+def _building(search: "Search", seconds: float, limit: float) -> tuple[float, dict[str, int]]:
+    """Fewer iterations where building takes too long."""
+    if seconds <= limit:
+        return seconds, {}
+    asked = [getattr(one.wanted.method, "iterations", 0) for one in search.plan.proxies if one.missing and one.wanted]
+    iterations = int(max(asked, default=0) * limit / seconds)
+    if iterations < 1:
+        raise _too_short("building the proxy sets, even in the fewest iterations,", seconds, limit)
+    return limit, {"iterations": iterations}
+
+
+def _keeping(search: "Search", each: float, limit: float) -> tuple[float, dict[str, int]]:
+    """How many networks are kept, and after how many epochs."""
+    settings, rankings = search.settings, _rankings(search)
+    epochs, at_once = settings.final_epochs or 1, search.placement.at_once
+    epoch = _looked_at(search, len(search.dataset.train)) * each
+    for promote in range(settings.promote or PROMOTED, 0, -1):
+        seconds = epochs * epoch * promote * rankings / min(at_once, promote * rankings)
+        if seconds <= limit:
+            return seconds, {"promote": promote, "final_epochs": epochs}
+    rounds = rankings / min(at_once, rankings)
+    epochs = int(limit / (epoch * rounds))
+    if epochs < 1:
+        raise _too_short("one epoch on the whole set for the best of each ranking", epoch * rounds, limit)
+    return epochs * epoch * rounds, {"promote": 1, "final_epochs": epochs}
+
+
+def _rankings(search: "Search") -> int:
+    """Rankings that may each promote another architecture."""
+    plan, free = search.plan, [name for name in FREE if search.settings.free and name not in search.plan.named]
+    named = [name for name in plan.named if name != TRUTH]  # which is the noise ceiling, and promotes nothing
+    return len(plan.proxies) + len(named) + len(free) + (truth_count(search.settings.truth or "none") != 0)
+
+
+def _trials(search: "Search", each: float, limit: float) -> tuple[float, dict[str, Any]]:
+    """How many architectures, and epochs on a proxy set."""
+    most, asked = len(search.candidates), search.settings.epochs or 1
+
+    def seconds(epochs: int) -> float:
+        return _an_architecture(search, epochs, each) / search.placement.at_once
+
+    epochs = next((one for one in _fewer(asked, LEAST) if most * seconds(one) <= limit), max(1, int(asked * LEAST)))
+    count = min(most, int(limit / seconds(epochs)))
+    if count < min(FEWEST, most):
+        count = min(FEWEST, most)
+        epochs = next((one for one in _fewer(epochs, 0.0) if count * seconds(one) <= limit), 0)
+    if epochs < 1:
+        raise _too_short(f"one epoch for {count} architectures", count * seconds(1), limit)
+    return count * seconds(epochs), {"sample": count, "epochs": epochs}
+
+
+def _fewer(epochs: int, least: float) -> list[int]:
+    """Ever fewer epochs, by a tenth each, down to that share."""
+    found = [epochs]
+    while found[-1] > max(1, int(epochs * least)):
+        found.append(max(1, int(epochs * least), min(found[-1] - 1, int(0.9 * found[-1]))))
+    return found
+
+
+def _an_architecture(search: "Search", epochs: int, each: float) -> float:
+    """Seconds of all trials of one architecture, one after another."""
+    settings, plan, spec = search.settings, search.plan, search.dataset.spec
+    sizes = [
+        one.given.data.trained_on
+        if one.given is not None
+        else settings.ipc * spec.classes * getattr(one.wanted.method if one.wanted else None, "formation", 1) ** 2
+        for one in plan.proxies
+    ]
+    size = sizes[0] if sizes else settings.ipc * spec.classes
+    scope = Scope(settings.model_copy(update={"epochs": epochs}), len(search.dataset.train), size)
+    named = [kind.make(name, scope) for name, kind in plan.named.items() if name != TRUTH]
+    again = TRUTH in plan.named  # the noise ceiling
+    count = truth_count(settings.truth or "none")
+    share = 1.0 if count is None else count / len(search.candidates)
+    whole = (share + again) * (settings.whole_epochs or 1) * len(search.dataset.train)
+    trained = epochs * share_of_epochs(settings.halving) * sum(sizes) + whole
+    trained += sum(source.images_trained(scope.settings) for source in named)
+    trials = len(sizes) + len(named) + share + again
+    looks = trials * _looked_at(search, 0)
+    return settings.repeats * ((trained + looks) * each + trials * PER_TRIAL)
+
+
+def _looked_at(search: "Search", trained: int) -> float:
+    """Images of an epoch, those that judge it counted by what a look takes."""
+    judging = search.dataset.validation if search.dataset.validation is not None else search.dataset.test
+    return trained + FORWARD * len(judging)

@@ -1,0 +1,86 @@
+"""A time limit: what fits is chosen by measured speed, the choice is what runs, and the limit ends the work."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError
+from search.driver import Display, Search, prepare
+from search.finals import read_finals
+from search.folder import RunFolder
+from search.placement import place
+from search.settings import RankingSettings, SpaceChoice
+from search.within import Limit, TimeIsUp, choose_within
+from tests.search.test_cli import RUN, run, scores, search
+
+SETTINGS = RankingSettings(ipc=2, epochs=40, whole_epochs=2, final_epochs=20, batch_size=8, truth="none")
+
+
+@pytest.fixture
+def whole(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """Eight architectures on which an image takes a millisecond."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
+    space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
+    placement = place(None, Session(device="cpu"))
+    return prepare(make_dataset(counts=12), ["random"], space, SETTINGS, placement, display)
+
+
+def test_what_fits_grows_with_the_time_up_to_what_was_asked(whole: Search) -> None:
+    before = (0, 0)
+    for seconds in (4, 8, 16, 32, 1000):
+        choice = choose_within(whole, seconds, building=0.0)
+        assert sum(choice.seconds.values()) <= seconds
+        now = (choice.settings["sample"], choice.settings["promote"] * choice.settings["final_epochs"])
+        assert now[0] >= before[0]
+        assert now[1] >= before[1]
+        before = now
+    assert choice.settings == {"sample": 8, "epochs": 40, "promote": 3, "final_epochs": 20}
+    assert "8 architectures, 40 epochs on a proxy set, then 3 of each ranking's best" in str(choice)
+
+
+def test_epochs_shrink_before_architectures(whole: Search) -> None:
+    """Eight architectures × 6 images × 40 epochs × 1 ms are 2 s: half of that is half of the epochs."""
+    choice = choose_within(whole, 3.2, building=0.0)
+    assert choice.settings["sample"] == 8
+    assert 10 <= choice.settings["epochs"] < 40
+
+
+def test_what_cannot_fit_is_refused_before_any_work(whole: Search) -> None:
+    with pytest.raises(InputError, match="`within` is too short: one epoch on the whole set"):
+        choose_within(whole, 0.05, building=0.0)
+    with pytest.raises(InputError, match="`within` is too short: building the proxy sets"):
+        choose_within(whole, 10, building=1e9)
+
+
+def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:
+    Limit(time.time() + 100, keeping=50).check_trials()
+    with pytest.raises(TimeIsUp):
+        Limit(time.time() + 100, keeping=101).check_trials()
+
+
+def test_the_choice_is_kept_with_the_run_and_a_resumed_one_has_it(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The limit passes after the first trial: the first network is kept all the same, and the rest can be taken up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
+        patch.setattr("search.within.Limit", lambda end, keeping: Limit(0.0))
+        flags = ("--proxy", "random", "--within", "5min", "--no-free", "--final-epochs", "3")
+        assert run(images, *flags) == 0
+    err = capsys.readouterr().err
+    assert "what fits: 4 architectures, 2 epochs on a proxy set" in err
+    assert "the time for trials is up: trials are left, which --resume takes up" in err
+    assert len(scores()) == 1
+    kept = read_finals(RUN)
+    assert [row["epoch"] for row in kept] == [1]
+    settings = RunFolder.open(RUN).settings()
+    assert (settings["sample"], settings["truth"], settings["promote"]) == (4, "none", 3)
+    assert "within" not in settings
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 0
+    assert len(scores()) == 4
+    assert read_finals(RUN)[0] == kept[0]
