@@ -191,7 +191,9 @@ def halve(
             ),
         )
         try:
-            tuner.fit()
+            errors = tuner.fit().errors
         except tune.TuneError as error:
             raise RunError(f"Ray Tune stopped: {describe(error.__cause__ or error)}") from None
+    if errors and not notes.reached:
+        raise RunError(f"every architecture failed, the first with: {describe(errors[0])[:500]}")
     return notes.reached

@@ -90,7 +90,7 @@ def test_asha_scores_every_architecture_by_how_far_it_got(
 ) -> None:
     """Eight architectures, five epochs: after the first, and after the fourth, most are given up."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.driver.budget", lambda *arguments: ("random", 60.0))
+    monkeypatch.setattr("search.driver.budget", lambda *arguments: ("random", 600.0))
     settings = RankingSettings(ipc=2, epochs=1, whole_epochs=5, truth="none", free=False)
     result = rank_architectures(
         make_dataset(counts=12),

@@ -31,10 +31,10 @@ def test_a_kind_of_which_nothing_is_known_goes_alone_and_short_jobs_share_a_call
     made = dispatcher(["a"] * 100)
     assert made._next_jobs() == [0]
     made._learn(0, 0.1)
-    assert made._next_jobs() == list(range(1, 10))  # of a tenth of a second each, about a second
+    assert made._next_jobs() == list(range(1, 11))  # of a tenth of a second each, about a second
     made._learn(1, 1e-6)
     made.seconds["a"] = 1e-6
-    assert len(made._next_jobs()) == 45  # half of the 90 that are left: the other worker has the rest
+    assert len(made._next_jobs()) == 45  # half of the 89 that are left: the other worker has the rest
 
 
 def test_long_jobs_and_other_kinds_go_alone() -> None:
