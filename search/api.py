@@ -12,9 +12,10 @@ from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.progress import Progress, shown, silent
-from search.driver import Display, Search, carry_out, prepare
+from search.driver import carry_out
 from search.folder import claim_run
 from search.placement import place
+from search.preparation import Display, Search, prepare
 from search.result import Ranking
 from search.settings import DIGITS, RankingSettings, SpaceChoice
 from search.sources.proxies import Proxies

@@ -14,8 +14,8 @@ from proxyset.cli.app import run, say
 
 if TYPE_CHECKING:
     from search.commands import RunSettings
-    from search.driver import Search
     from search.folder import Record, RunFolder
+    from search.preparation import Search
     from search.trial import Row
 
 REPORT = "search report"  # in the marker of a folder with a report and no run

@@ -25,8 +25,8 @@ from search.trial import LONGEST_ERROR, Row, TrialContext, Workbench
 from search.within import TimeIsUp
 
 if TYPE_CHECKING:
-    from search.driver import Search
     from search.folder import RunFolder
+    from search.preparation import Search
 
 FINAL = "final"
 Trained = tuple[Row, dict[str, Tensor]]

@@ -13,7 +13,7 @@ from proxyset.report.plots import Axis, Plot, Point, Series
 from search.folder import Record
 from search.scores import MeanScores, mean_scores
 from search.sources.trained import TRUTH
-from search.tables import agreement_table, choice_table, notes
+from search.tables import choice_table, cost_table, ending, notes, trust_table
 
 MOST_POINTS = 6000  # of all plots; of more architectures these are taken evenly from best to worst
 PICTURES = {
@@ -45,13 +45,18 @@ def run_page(record: Record, summary: dict[str, Any], pictures: Path) -> Page:
         f"{len(record.names)} architectures ranked on {Path(dataset).stem}",
         sentence(record, summary),
         [
-            Section("How far to trust the ranking", [Table.of_rich(agreement_table(summary)), *scatters(scores)]),
-            Section("The choice and what it cost", [Table.of_rich(choice_table(summary)), Words(notes(summary))]),
+            Section("What was found", [Words(ending(summary, record.path))]),
+            Section("How far to trust the ranking", [Table.of_rich(trust_table(summary)), *scatters(scores)]),
+            Section("The choice and what it cost", [*_tables(summary), Words(notes(summary))]),
             Section("All architectures", [architectures(record, scores)]),
             Section("Pictures", drawn),
             Section("Settings and sources", _folded(record)),
         ],
     )
+
+
+def _tables(summary: dict[str, Any]) -> list[Part]:
+    return [Table.of_rich(choice_table(summary)), Table.of_rich(cost_table(summary))]
 
 
 def sentence(record: Record, summary: dict[str, Any]) -> str:

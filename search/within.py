@@ -15,7 +15,7 @@ from search.sources.trained import TRAIN, TRUTH
 from search.trial import TrialContext, pack
 
 if TYPE_CHECKING:
-    from search.driver import Search
+    from search.preparation import Search
 
 MARGIN = 0.85  # of the time that is planned for: machines are noisy, and reports take seconds
 BUILDING, KEEPING = 0.3, 0.4  # the most of it that sets, and then networks to keep, may take

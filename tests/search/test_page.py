@@ -20,7 +20,7 @@ def test_a_run_and_its_report_have_the_same_page(tmp_path: Path, capsys: pytest.
     first = (folder.path / "report.html").read_bytes()
     assert is_page(folder.path / "report.html")
     assert b"choices.png" not in first  # embedded, not linked
-    assert first.count(b"data:image/png;base64,") == 1
+    assert first.count(b"data:image/png;base64,") == 2  # choices and regret
     report(folder.record(), folder.path, as_json=False)
     assert (folder.path / "report.html").read_bytes() == first
     assert "report.html" in capsys.readouterr().err

@@ -13,10 +13,10 @@ from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import RunError
 from search.api import rank_architectures
-from search.together import budget
 from search.placement import Placement
 from search.settings import RankingSettings
 from search.sources.asha import Asha
+from search.together import budget
 from search.trial import Job, TrialContext, Workbench
 
 

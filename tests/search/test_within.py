@@ -9,10 +9,10 @@ import pytest
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
-from search.driver import Display, Search, prepare
 from search.finals import read_finals
 from search.folder import RunFolder
 from search.placement import place
+from search.preparation import Display, Search, prepare
 from search.settings import RankingSettings, SpaceChoice
 from search.within import Limit, TimeIsUp, choose_within
 from tests.search.test_cli import RUN, run, scores, search
