@@ -67,23 +67,24 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     from search import driver
     from search.commands import stored
     from search.placement import place_by_flags
+    from search.preparation import Display, prepare
     from search.sources.proxies import MissingProxy
     from search.within import Limit
 
     placement = place_by_flags(command.execution, Session(command.compute))
     dataset = load(command.data.dataset, **command.data.choices())
-    display = driver.Display(progress=True, say=say)
+    display = Display(progress=True, say=say)
 
-    def prepare() -> driver.Search:
-        return driver.prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+    def prepared() -> "Search":
+        return prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
 
     started = time.time()
     try:
-        search = prepare()
+        search = prepared()
         within = command.limit.within
         if within is not None:
             command, keeping = fit(command, search, new=not folder.begun or command.output.force)
-            search = replace(prepare(), limit=Limit(started + within, keeping))
+            search = replace(prepared(), limit=Limit(started + within, keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:
