@@ -17,7 +17,6 @@ from proxyset.folders import MARKER, claim_folder, mark, read_marker
 from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
 from search.finals import FINALS, clear_finals, read_finals, tidy_networks
 from search.records import Config, Plan, Sources, Trial
-from search.sources.halving import fold
 
 if TYPE_CHECKING:
     from search.trial import Job, Row
@@ -51,6 +50,8 @@ class Record:
 
     def folded(self) -> "Record":
         """With one ranking in place of the rungs of successive halving."""
+        from search.sources.halving import fold  # here, because it imports torch, and `--help` is fast
+
         sources, rows = fold(self.sources, self.rows)
         return replace(self, sources=sources, rows=rows)
 
