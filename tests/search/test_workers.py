@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from proxyset.compute.parallel import Pool
@@ -98,8 +99,10 @@ def test_ranking_from_python_with_a_pool_gives_the_same_scores(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = RankingSettings(ipc=2, epochs=2, whole_epochs=1, truth="none", free=False)
-    scores = [
+    settings = RankingSettings(
+        ipc=2, epochs=2, whole_epochs=1, truth="none", free=False, promote=3, final_epochs=2, validation=0.25
+    )
+    rankings = [
         rank_architectures(
             make_dataset(counts=12),
             ["random"],
@@ -108,10 +111,16 @@ def test_ranking_from_python_with_a_pool_gives_the_same_scores(
             session=Session(device="cpu"),
             pool=pool,
             progress=False,
-        ).scores
-        for pool in (None, Pool(workers=2))
+            folder=tmp_path / f"run{number}",
+        )
+        for number, pool in enumerate((None, Pool(workers=2)))
     ]
-    pd.testing.assert_frame_equal(scores[0], scores[1])
+    pd.testing.assert_frame_equal(rankings[0].scores, rankings[1].scores)
+    for name in ("mlp", "linear", "convnet-w4"):
+        here, there = (ranking.network(name) for ranking in rankings)
+        assert all(torch.equal(here.weights[key], there.weights[key]) for key in here.weights)
+        assert here.facts == there.facts
+    assert not rankings[0].network("linear").build(linear).training
 
 
 @pytest.mark.slow
