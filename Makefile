@@ -18,6 +18,7 @@ demo: .venv/done
 	$(BIN)/proxyset build --config configs/proxyset/demo.yaml --force
 	$(BIN)/proxyset eval demo/digits-dm.safetensors --nets 5 --baseline random herding whole
 	$(BIN)/search run --config configs/search/demo.yaml --force
+	$(BIN)/search export demo/search --force
 	$(BIN)/continual run --config configs/continual/demo.yaml --force
 	$(BIN)/proxyset report demo/digits-dm.safetensors
 	@echo "look at demo/digits-dm-report.html, demo/search/report.html and demo/continual/report.html"

@@ -26,7 +26,7 @@ PLAIN, MARKED, TRUE = "#8a9aa9", "#d1495b", "#00798c"
 FAR = 2.0  # distances of the quartiles below the lower one: further down are outliers
 WORST = 0.2  # accuracy below the best, under which the picture of regret does not go
 LABELS = {
-    "whole-again": "the whole set under another seed (%)",
+    "whole-again": "whole set, another seed (%)",
     "params": "rank by parameter count",
     "jacobian": "rank by Jacobian covariance",
 }
@@ -134,7 +134,7 @@ def regret(found: list[Course]) -> Figure | None:
             axes.fill_between(times, 100 * course.low, 100 * course.high, color="black", alpha=0.12, linewidth=0)
         else:
             axes.step(times, best, where="post", linewidth=1.6, marker="o", markersize=2.5, label=course.name)
-    lowest = min(float(course.best[0] if course.low is None else course.low[0]) for course in found)
+    lowest = min(float(course.best[0]) for course in found)
     highest = max(float(course.best.max()) for course in found)
     axes.set_ylim(100 * max(lowest, highest - WORST) - 0.3, 100 * highest + 0.3)
     axes.set_xscale("log")

@@ -129,4 +129,4 @@ def _below_the_ceiling(mine: Scores, again: Scores | None, truth: Scores, seed: 
     reached = float(spearman(again, truth))
     if _beyond_chance(above, 1):
         return f"; the whole set under another seed reaches ρ {reached:.2f}"
-    return f"; the whole set under another seed ranks no better (ρ {reached:.2f}), so no set can be expected to"
+    return f"; the whole set under another seed ranks no better (ρ {reached:.2f}): little is left to gain"

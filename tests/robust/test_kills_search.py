@@ -10,6 +10,7 @@ from proxyset.folders import MARKER
 from proxyset.parsing import read_rows
 from search.finals import FINALS, NETWORKS, read_finals
 from search.folder import CONFIG, PLAN, RESULTS, ROWS, SOURCES
+from search.network import Network
 from tests.conftest import make_dataset
 from tests.robust.kills import EVERY, Spec, kill_all
 from tests.search.conftest import save_images
@@ -53,8 +54,9 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     kept = {f"run/{NETWORKS}/{row['name']}.safetensors" for row in finals}
     assert {name for name in names if not name.startswith("proxysets/")} == FILES | kept
-    weights = [(folder / name).read_bytes() for name in sorted(kept)]
-    return rows, summary, names, weights
+    nets = [Network.load(folder / name) for name in sorted(kept)]  # their data lies at another place in every copy
+    weights = [{key: tensor.tolist() for key, tensor in net.weights.items()} for net in nets]
+    return rows, summary, names, weights, [{**net.facts, "dataset": None} for net in nets]
 
 
 @pytest.mark.slow
