@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from proxyset.cli.app import say
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError, nearest
+from proxyset.registry import is_reference
 from search.commands import ExportSettings, PredictSettings
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def pick(run: Path, arch: str | None, trust: bool, usage: str) -> Network:
     network = Network.load(network_path(run, name))
     if network.name != name:
         raise InputError(f"{str(network_path(run, name))!r} holds {network.name!r}, not {name!r}")
-    if network.space is not None and not trust:
+    if network.space is not None and is_reference(network.space) and not trust:  # a space by name is installed code
         raise InputError(f"{name!r} is code that would be run: {network.space}; if you trust it: `trust=True`")
     return network
