@@ -124,7 +124,7 @@ def test_a_report_elsewhere_has_a_folder_of_its_own(workplace: Path, capsys: pyt
     assert run() == 0
     assert call("report", "out", "--out", "pictures") == 0
     assert call("report", "out", "--out", "pictures") == 0  # drawn again
-    assert names(workplace / "pictures") == {MARKER, "matrix.png", "results.csv"}
+    assert names(workplace / "pictures") == {MARKER, "matrix.png", "report.html", "results.csv"}
     capsys.readouterr()
     assert run(out="pictures") == 2
     assert "is no continual run" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from proxyset.errors import RunError
 from tests.continual.conftest import make_scheme, stopped_and_resumed, untimed
 
 
+@pytest.mark.draws
 def test_a_trace_has_every_epoch_and_changes_nothing(growing: Stream, quick: Learning, tmp_path: Path) -> None:
     budget, traced = Budget(ipc=2, store=tmp_path), quick.model_copy(update={"trace": True})
     plain = learn_stream(growing, "random", budget, quick)
