@@ -36,7 +36,7 @@ def test_every_architecture_is_a_point_of_every_ranking_and_a_row(tmp_path: Path
     keys = [values["data-key"] for values in seen.all("circle")]
     assert sorted(keys) == sorted(3 * NAMES)
     table = architectures(record, scores)
-    truth = [row[1].value for row in table.rows]
+    truth = [row[1].value or 0.0 for row in table.rows]
     assert truth == sorted(truth, reverse=True)
     assert [row[0].key for row in table.rows] == list(scores["whole"].sort_values(ascending=False).index)
 

@@ -14,7 +14,7 @@ def test_one_file_several_and_a_folder_become_one_page_each(
     cli: Cli, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: not opened.append(address))
+    monkeypatch.setattr(webbrowser, "open", opened.append)
     assert cli("report", built, "--open").code == 0
     assert is_page(tmp_path / "set-report.html")
     assert opened == [(tmp_path / "set-report.html").as_uri()]
