@@ -33,7 +33,7 @@ class Record:
         """Test the network on all tasks so far after every epoch of `trainer`; that changes nothing that it learns."""
 
         def after_epoch(net: Classifier, phase: Phase, done: int) -> None:
-            right = trainer.test(net, phase.stage)
+            right = trainer.look(net, phase.stage)
             to_come = torch.full((len(self.stream.tasks) - len(right),), -1)
             place = torch.tensor([phase.stage, PHASES.index(phase.name), done])
             self.trace = torch.cat([self.trace, torch.cat([place, right, to_come])[None]])

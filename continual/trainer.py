@@ -193,17 +193,26 @@ class Trainer:
 
     def test(self, net: Classifier, stage: int) -> Tensor:
         """For every task up to `stage` how many of its test images get the right class among all seen so far."""
-        right, size, answers = [], self.test_batch(net), set()
-        for task in self.stream.tasks[: stage + 1]:
-            answered = predict(net, task.data.test, task.data.spec, size).cpu()
-            answers |= set(answered.unique().tolist())
-            right.append(int((answered == task.relabel(task.data.test.labels)).sum()))
+        right, answers = self._answers(net, stage)
         if len(answers) == 1 and self.stream.seen(stage) > 1:
             self.session.say_once(
                 f"after {self.stream.tasks[stage].name} the network gives every test image the same answer: it has "
                 "collapsed, and a lower learning rate may help"
             )
-        return torch.tensor(right)
+        return right
+
+    def look(self, net: Classifier, stage: int) -> Tensor:
+        """The same while the task of `stage` is still being learned: nothing is said of an early collapse."""
+        return self._answers(net, stage)[0]
+
+    def _answers(self, net: Classifier, stage: int) -> tuple[Tensor, set[int]]:
+        """How many are right, and which classes were answered at all."""
+        right, size, answers = [], self.test_batch(net), set()
+        for task in self.stream.tasks[: stage + 1]:
+            answered = predict(net, task.data.test, task.data.spec, size).cpu()
+            answers |= set(answered.unique().tolist())
+            right.append(int((answered == task.relabel(task.data.test.labels)).sum()))
+        return torch.tensor(right), answers
 
     def test_batch(self, net: nn.Module) -> int:
         """Images that are tested at a time.

@@ -83,6 +83,16 @@ def drop_torn_line(path: Path) -> None:
             write_atomic(path, data[:whole])
 
 
+def begins_with(path: Path, opening: str) -> bool:
+    """Whether a file can be read, and begins with these letters."""
+    expected = opening.encode()
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(expected)) == expected
+    except OSError:
+        return False
+
+
 def target_of(path: Path) -> Path:
     """Where a symbolic link leads; `path` itself where it is none."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path

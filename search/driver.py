@@ -24,7 +24,7 @@ from search.settings import MAY_CHANGE, RankingSettings
 from search.sources.halving import RUNGS
 from search.sources.make import make_sources
 from search.sources.proxies import announce, obtain
-from search.sources.trained import AGAIN, TEST, TRAIN, VALIDATION
+from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, VALIDATION
 from search.together import budget, run_together
 from search.trial import Job, Row, TrialContext, pack
 from search.within import TimeIsUp
@@ -121,17 +121,18 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
     sets |= {TRAIN: pack(dataset.train), TEST: pack(dataset.test)}
-    judge = scored_on(dataset, search.settings)
-    if judge is not dataset.test:
-        sets[VALIDATION] = pack(judge)
+    if dataset.validation is not None:
+        sets[VALIDATION] = pack(dataset.validation)
+    scored = scored_on(dataset, search.settings)
+    if scored is not dataset.judge:
+        sets[SCORED] = pack(scored)
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
 
 
 def scored_on(dataset: Dataset, settings: RankingSettings) -> ImageSet:
     """The images that trials are scored on: those held out, or the test split; of them so many, drawn once."""
-    judge = dataset.test if dataset.validation is None else dataset.validation
-    count = settings.score_images
+    judge, count = dataset.judge, settings.score_images
     if count is None or count >= len(judge):
         return judge
     return judge[sample(len(judge), count, make_generator(settings.seed, "scored"))]
@@ -177,6 +178,8 @@ def _run_together(context: TrialContext, search: Search, folder: RunFolder) -> N
     left = folder.unfinished(together_jobs(context))
     if left:
         whose, seconds = budget(folder.rows(), context, search.placement)
+        if search.limit is not None:
+            seconds = min(seconds, search.limit.left_for_trials())
         search.display.say(f"{left[0].source}: {len(left)} architectures for {duration(seconds)}, as {whose} took")
         run_together(left, context, search.placement, seconds, lambda row, running: folder.append(row))
 

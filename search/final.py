@@ -20,7 +20,7 @@ from proxyset.settings import Compute
 from search.finals import append_final, network_path
 from search.network import Network
 from search.placement import Placement
-from search.sources.trained import TEST, TRAIN, FinalSet
+from search.sources.trained import TEST, TRAIN, VALIDATION, FinalSet
 from search.trial import LONGEST_ERROR, Row, TrialContext, Workbench
 from search.within import TimeIsUp
 
@@ -41,12 +41,12 @@ class Kept:
 
     def __init__(self, bench: Workbench, show: Callable[[int], None], until: float | None) -> None:
         self.bench, self.show, self.until = bench, show, until
-        self.chooses = bench.context.judge != TEST
+        self.chooses = VALIDATION in bench.context.sets
         self.epoch, self.best, self.net = 0, -1.0, nn.Module()
         self.weights: dict[str, Tensor] = {}
 
     def __call__(self, net: nn.Module, done: int) -> None:
-        value = self.bench.accuracy(net) if self.chooses else 0.0
+        value = self.bench.accuracy(net, VALIDATION) if self.chooses else 0.0
         if value >= self.best:
             self.epoch, self.best, self.net = done, value, net
             self.weights = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}

@@ -31,4 +31,4 @@ class Keeper:
             self.line.title = f"trials ({running} running{best})"
         self.line(self.done, self.total)
         if self.limit is not None and self.done < self.total:
-            self.limit.check_trials()
+            self.limit.left_for_trials()

@@ -26,7 +26,7 @@ from proxyset.train.evaluate import accuracy, mean_loss
 from proxyset.train.fit import Hooks, fit
 from search.settings import RankingSettings
 from search.sources.base import Source, Trained
-from search.sources.trained import TEST, TRAIN, VALIDATION
+from search.sources.trained import SCORED, TEST, TRAIN, VALIDATION
 from search.space import CHOICES, Candidate
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -51,8 +51,8 @@ class TrialContext:
 
     Attributes:
         settings: with nothing left open (`settings.fill`).
-        sets: by name: "train", "test", "validation" where images were held out, and each proxy set under the name of
-            its source.
+        sets: by name: "train", "test", "validation" where images were held out, "scored" where only some of them
+            rank, and each proxy set under the name of its source.
     """
 
     spec: DatasetSpec
@@ -63,8 +63,8 @@ class TrialContext:
 
     @property
     def judge(self) -> str:
-        """The set that ranks and chooses."""
-        return VALIDATION if VALIDATION in self.sets else TEST
+        """The set that ranks."""
+        return next(name for name in (SCORED, VALIDATION, TEST) if name in self.sets)
 
     @property
     def nbytes(self) -> int:

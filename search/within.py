@@ -42,10 +42,16 @@ class Limit:
     end: float
     keeping: float = 0.0
 
-    def check_trials(self) -> None:
-        """Raise `TimeIsUp` once no further trial should begin."""
-        if time.time() > self.end - self.keeping:
+    def left_for_trials(self) -> float:
+        """Seconds.
+
+        Raises:
+            TimeIsUp: no further trial should begin.
+        """
+        left = self.end - self.keeping - time.time()
+        if left < 0:
             raise TimeIsUp("the time for trials is up")
+        return left
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,7 @@ def _an_architecture(search: "Search", epochs: int, each: float) -> float:
     again = TRUTH in plan.named  # the noise ceiling
     count = truth_count(settings.truth or "none")
     share = 1.0 if count is None else count / len(search.candidates)
+    share = 0.0 if settings.truth_file is not None else share  # nothing is trained for it
     whole = (share + again) * (settings.whole_epochs or 1) * len(search.dataset.train)
     trained = epochs * share_of_epochs(settings.halving) * sum(sizes) + whole
     trained += sum(source.images_trained(scope.settings) for source in named)
@@ -186,5 +193,5 @@ def _an_architecture(search: "Search", epochs: int, each: float) -> float:
 
 def _looked_at(search: "Search", trained: int) -> float:
     """Images of an epoch, those that judge it counted by what a look takes."""
-    judging = search.dataset.validation if search.dataset.validation is not None else search.dataset.test
-    return trained + FORWARD * len(judging)
+    judging = len(search.dataset.judge)
+    return trained + FORWARD * min(judging, search.settings.score_images or judging)

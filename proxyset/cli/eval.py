@@ -11,7 +11,7 @@ from pydantic import Field
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import announce, check_contest, load_set, net_of, real_data, score
+from proxyset.cli.sets import announce, check_contest, check_distinct, load_set, net_of, real_data, score
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Distinct, Settings
 from proxyset.train.protocols import PAPER, Evaluation
@@ -99,9 +99,7 @@ def eval_command(argv: list[str]) -> None:
     command = parse(Eval, argv, "proxyset eval")
     if not command.files:
         raise InputError("no proxy set given: proxyset eval FILE [FILE ...]")
-    places = [path.resolve() for path in command.files]
-    if twice := [path for number, path in enumerate(command.files) if places[number] in places[:number]]:
-        raise InputError(f"{str(twice[0])!r} is given twice")
+    check_distinct(command.files)
     out = command.output.out
     if command.protocol.is_fair and (out is not None or command.contenders.baseline):
         raise InputError(

@@ -14,7 +14,7 @@ from proxyset.cli.app import say
 from proxyset.cli.eval import Real
 from proxyset.cli.options import Command, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import load_set, real_data
+from proxyset.cli.sets import check_distinct, load_set, real_data
 from proxyset.errors import InputError
 from proxyset.settings import Compute
 
@@ -50,6 +50,7 @@ def gradients_command(argv: list[str]) -> None:
     command = parse(GradientNorms, argv, "proxyset gradients")
     if not command.files:
         raise InputError("no proxy set given: proxyset gradients FILE [FILE ...]")
+    check_distinct(command.files)
     from proxyset.artefact.outputs import is_picture
     from proxyset.claims import REPLACES, check_file, claim_file
     from proxyset.compute.session import Session

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 from pydantic import Field
@@ -13,11 +12,8 @@ from pydantic import Field
 from proxyset.cli.app import say
 from proxyset.cli.options import AsJson, Command, Opened
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import load_set
+from proxyset.cli.sets import check_distinct, load_set
 from proxyset.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 MOST_SETS = 50
 
@@ -100,9 +96,7 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
             if not found:
                 raise InputError(f"no proxy sets in the folder {str(path)!r}")
         files += found
-    places = [path.resolve() for path in files]
-    if twice := [path for number, path in enumerate(files) if places[number] in places[:number]]:
-        raise InputError(f"{str(twice[0])!r} is given twice")
+    check_distinct(files)
     if len(files) > MOST_SETS:
         raise InputError(f"{len(files)} proxy sets are more than fit on one page, which holds {MOST_SETS}: name some")
     return files

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 BEFORE_RESIZE = {"resize": "stretch"}  # what sets were made with that do not say it
 
 
+def check_distinct(paths: Sequence[Path]) -> None:
+    """Raise `InputError` where a file is given twice."""
+    places = [path.resolve() for path in paths]
+    if twice := [path for number, path in enumerate(paths) if places[number] in places[:number]]:
+        raise InputError(f"{str(twice[0])!r} is given twice")
+
+
 def load_set(path: Path) -> ProxySet:
     """
     Raises:

@@ -77,6 +77,11 @@ class Dataset:
         count = len(self.train) + len(self.test) + len(self.validation or ())
         return f"{self.spec.name}: {count} images, {', '.join(self.notes)}"
 
+    @property
+    def judge(self) -> ImageSet:
+        """The images that rank: those that are held out, or the test split where none are."""
+        return self.test if self.validation is None else self.validation
+
     @cached_property
     def sha256(self) -> str:
         """Content hash of the training split, computed once."""

@@ -20,13 +20,12 @@ from proxyset.compute.gradients import Gradients
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
-from proxyset.files import write_atomic
+from proxyset.files import begins_with, write_atomic
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dsa import DC
 from proxyset.methods.registry import get_method
 from proxyset.names import figure_name
 from proxyset.report.figures import write_figure
-from proxyset.report.table_files import begins_with
 from proxyset.seeds import make_generator
 
 BINS = 30
@@ -90,7 +89,7 @@ def gradient_norms(proxy: ProxySet, dataset: Dataset, session: Session, *, seed:
     problem = Problem(dataset.train, dataset.spec, proxy.ipc, replace(proxy.data, targets=None))
     engine = session.plan(method.work(problem, session))
     run = method.start(problem, Context(make_generator(seed, "gradient norms"), session, engine))
-    run.images = proxy.data.images.to(engine.device)
+    run.shared = None  # what is watched is this process's
     run.gradients = watched = _Watched(run.gradients)  # type: ignore[assignment]
     for step in range(run.inner_steps):
         if not run.step(step) < float("inf"):

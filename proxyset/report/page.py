@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from proxyset import __version__
 from proxyset.claims import claim_file
-from proxyset.files import write_atomic
+from proxyset.files import begins_with, write_atomic
 from proxyset.names import clean_name
 from proxyset.report.parts import Part, Words
 
@@ -118,12 +118,7 @@ def save_page(page: Page, path: Path) -> Path:
 
 def is_page(path: Path) -> bool:
     """Whether a file begins as the pages do that are written here."""
-    opening = OPENING.encode()
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(opening)) == opening
-    except OSError:
-        return False
+    return begins_with(path, OPENING)
 
 
 def open_page(path: Path) -> bool:

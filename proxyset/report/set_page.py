@@ -145,8 +145,12 @@ def _images(group: dict[str, ProxySet], named: bool) -> list[Part]:
 
 
 def _condensation(file: Path, proxies: Sets, name: str) -> list[Part]:
-    """How a set came to be: accuracy over time, and its images; empty for one that was built without a trace."""
+    """How a set came to be, as far as that was kept: accuracy over time, and its images."""
     proxy = proxies[name]
+    return [*_accuracy_over_time(proxy, name if len(proxies) > 1 else ""), *slider(file, proxy)]
+
+
+def _accuracy_over_time(proxy: ProxySet, name: str) -> list[Part]:
     rows = read_rows(proxy.provenance.get("trace", []))
     if not rows:
         return []
@@ -154,9 +158,9 @@ def _condensation(file: Path, proxies: Sets, name: str) -> list[Part]:
         Point(max(0.1, row["seconds"]), 100 * row["accuracy"], f"{row['iteration']:g} iterations, {_percent(row)}")
         for row in rows
     ]
-    title = f"{name}: students on held-out training images" if len(proxies) > 1 else "Students on held-out images"
+    title = f"{name}: students on held-out training images" if name else "Students on held-out images"
     time, accuracy = Axis("time for learning", log=True), Axis("accuracy %")
-    return [Plot(title, time, accuracy, [Series(method_of(proxy), points, line=True)]), *slider(file, proxy)]
+    return [Plot(title, time, accuracy, [Series(method_of(proxy), points, line=True)])]
 
 
 def _percent(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proxyset.files import write_atomic
+from proxyset.files import begins_with, write_atomic
 from proxyset.names import clean_name
 from proxyset.report.tables import score_table, title_of
 from proxyset.train.protocols import describe_protocol
@@ -31,16 +31,6 @@ def is_table(path: Path) -> bool:
     """Whether a file begins as the tables do that are written here."""
     opening = OPENINGS.get(path.suffix, "")
     return bool(opening) and begins_with(path, opening)
-
-
-def begins_with(path: Path, opening: str) -> bool:
-    """Whether a file can be read, and begins with these letters."""
-    expected = opening.encode()
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(expected)) == expected
-    except OSError:
-        return False
 
 
 def write_scores(rows: Sequence[dict[str, Any]], nets: Sequence[str], path: Path) -> None:

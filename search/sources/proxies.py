@@ -24,11 +24,11 @@ from search.advice import cheaper_sets
 from search.settings import RankingSettings
 from search.sources.base import Source
 from search.sources.registry import SOURCES, get_source, is_source
-from search.sources.trained import AGAIN, TEST, TRAIN, VALIDATION
+from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, VALIDATION
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
-RESERVED = (AGAIN, TRAIN, TEST, VALIDATION, "sha256")  # besides the names of sources
+RESERVED = (AGAIN, TRAIN, TEST, VALIDATION, SCORED, "sha256")  # besides the names of sources
 
 SetLike = str | Path | Method | ProxySet
 ProxyLike = SetLike | type[Source]

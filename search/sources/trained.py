@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 TRUTH, AGAIN, EARLY = "whole", "whole-again", "early-stop"
 TRAIN, TEST = "train", "test"  # the sets that every search has
-VALIDATION = "validation"  # the set that ranks and chooses, where that is not the whole test split
+VALIDATION = "validation"  # the set that ranks and chooses, where images were held out for it
+SCORED = "scored"  # the part of it, or of the test split, that ranks, where not all of it does
 TENTH = 10
 
 

@@ -18,7 +18,7 @@ from search.finals import append_final, clear_finals, network_path, read_finals
 from search.jobs import promoted
 from search.network import Network, OnPixels
 from search.report import found
-from search.sources.trained import VALIDATION
+from search.sources.trained import SCORED, VALIDATION
 from search.trial import Row, TrialContext, pack
 from tests.search.conftest import ARCHS, make_context
 
@@ -70,6 +70,21 @@ def test_without_a_validation_split_the_test_split_chooses_nothing(context: Tria
     settings = context.settings.model_copy(update={"final_epochs": 3})
     row, _ = Finisher(replace(context, settings=settings), Session())(NAME)
     assert (row["validation"], row["epoch"]) == (None, 3)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_part_of_the_judging_images_ranks_and_chooses_no_epoch(
+    held_out: bool, held: tuple[Dataset, TrialContext]
+) -> None:
+    """`score_images` shortens trials. The epoch that is kept is chosen by all held-out images, or by none."""
+    dataset, context = held
+    sets = {name: arrays for name, arrays in context.sets.items() if held_out or name != VALIDATION}
+    part = replace(context, sets={**sets, SCORED: pack(dataset.test[torch.arange(2)])})
+    assert part.judge == SCORED
+    row, _ = Finisher(part, Session())(NAME)
+    expected, _ = Finisher(replace(context, sets=sets), Session())(NAME)
+    assert row | {"seconds": 0} == expected | {"seconds": 0}
+    assert (row["validation"] is None) is not held_out
 
 
 def test_one_that_diverges_is_a_row_with_its_error(held: tuple[Dataset, TrialContext]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
+from proxyset.data.validation import with_validation
 from proxyset.errors import InputError
 from search import Ranking, RankingSettings, rank_architectures
 from search.commands import code_of
@@ -108,3 +109,6 @@ def test_trials_are_scored_on_as_many_test_images_as_asked(make_dataset: Callabl
     assert torch.equal(part.images, scored_on(dataset, RankingSettings(score_images=7)).images)
     assert not torch.equal(part.images, scored_on(dataset, RankingSettings(score_images=7, seed=1)).images)
     assert scored_on(dataset, RankingSettings(score_images=1000)) is dataset.test
+    held = with_validation(dataset, 0.25)
+    assert scored_on(held, RankingSettings()) is held.validation
+    assert len(scored_on(held, RankingSettings(score_images=2))) == 2

@@ -58,9 +58,9 @@ def test_what_cannot_fit_is_refused_before_any_work(whole: Search) -> None:
 
 
 def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:
-    Limit(time.time() + 100, keeping=50).check_trials()
+    Limit(time.time() + 100, keeping=50).left_for_trials()
     with pytest.raises(TimeIsUp):
-        Limit(time.time() + 100, keeping=101).check_trials()
+        Limit(time.time() + 100, keeping=101).left_for_trials()
 
 
 def test_the_choice_is_kept_with_the_run_and_a_resumed_one_has_it(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,5 +105,8 @@ def test_a_trace_keeps_the_images_of_each_point_and_a_slider_shows_them(
     page = set_page({"set": path}, {"set": proxy})
     (slider,) = [part for section in page.sections for part in section.parts if isinstance(part, Slider)]
     assert len(slider.frames) == 3
+    untested = replace(proxy, provenance={key: value for key, value in proxy.provenance.items() if key != "trace"})
+    film_alone = set_page({"set": path}, {"set": untested})  # as `--film` leaves it
+    assert sum(isinstance(part, Slider) for section in film_alone.sections for part in section.parts) == 1
     film_path(path).write_bytes(b"torn")
     assert not [p for s in set_page({"set": path}, {"set": proxy}).sections for p in s.parts if isinstance(p, Slider)]
