@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 
 def clean_name(text: str, *, longest: int = 80) -> str:
@@ -33,3 +34,10 @@ def path_name(text: str, *, longest: int = 100) -> str:
 
 def _blanks(text: str) -> str:
     return re.sub(r"[ \t\r\n\f\v\u0085\u2028\u2029]+", " ", text)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Names one after another: "a, b and c"; "nothing" where there are none."""
+    if not names:
+        return "nothing"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

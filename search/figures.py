@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from proxyset.files import write_atomic
 from proxyset.names import clean_name, figure_name
 from proxyset.nets.arch import SPACE_720
-from search.rank import top
+from search.rank import far_below, top
 from search.regret import Course, courses, seconds_by_architecture
 from search.scores import MeanScores
 from search.sources.trained import TRUTH
@@ -23,7 +23,6 @@ from search.space import CHOICES
 DPI = 100
 PANELS_ACROSS = 3
 PLAIN, MARKED, TRUE = "#8a9aa9", "#d1495b", "#00798c"
-FAR = 2.0  # distances of the quartiles below the lower one: further down are outliers
 WORST = 0.2  # accuracy below the best, under which the picture of regret does not go
 LABELS = {
     "whole-again": "whole set, another seed (%)",
@@ -106,12 +105,9 @@ def _rho(facts: dict[str, Any]) -> str:
 
 def _zoom(axes: Axes, x: np.ndarray, y: np.ndarray, named: list[int]) -> int:
     """Let the axes show where the architectures are. How many lie so far below, on either axis, that they are not
-    shown: under the lower quartile by over twice the distance of the quartiles (those that are named are shown).
+    shown (those that are named are).
     """
-    shown = np.ones(len(x), dtype=bool)
-    for values in (x, y):
-        lower, upper = np.percentile(values, [25, 75])
-        shown &= values >= lower - FAR * (upper - lower)
+    shown = ~(far_below(x) | far_below(y))
     shown[named] = True
     for values, limit in ((x, axes.set_xlim), (y, axes.set_ylim)):
         low, high = values[shown].min(), values[shown].max()

@@ -1,16 +1,18 @@
 """The page of a run: how rankings agree with the truth, every architecture, the choices that matter."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from proxyset.names import in_words
 from proxyset.report.page import NAME, Page, Section, write_page
 from proxyset.report.parts import Cell, Part, Table, Words, facts_of, picture_of
 from proxyset.report.plots import Axis, Plot, Point, Series
 from search.folder import Record
+from search.rank import far_below
 from search.scores import MeanScores, mean_scores
 from search.sources.trained import TRUTH
 from search.tables import choice_table, cost_table, ending, notes, trust_table
@@ -40,15 +42,16 @@ def run_page(record: Record, summary: dict[str, Any], pictures: Path) -> Page:
     found = mean_scores(record.rows, record.names)
     scores = {name: found[name] for name in record.sources if name in found}
     dataset = str(record.settings.get("dataset", "the images"))
+    shares = {name for name in scores if not summary["sources"][name]["ordinal"]}
     drawn = [one for name, words in PICTURES.items() for one in picture_of(pictures / name, words, words)]
     return Page(
         f"{len(record.names)} architectures ranked on {Path(dataset).stem}",
         sentence(record, summary),
         [
             Section("What was found", [Words(ending(summary, record.path))]),
-            Section("How far to trust the ranking", [Table.of_rich(trust_table(summary)), *scatters(scores)]),
+            Section("How far to trust the ranking", [Table.of_rich(trust_table(summary)), *scatters(scores, shares)]),
             Section("The choice and what it cost", [*_tables(summary), Words(notes(summary))]),
-            Section("All architectures", [architectures(record, scores)]),
+            Section("All architectures", [architectures(record, scores, shares)]),
             Section("Pictures", drawn),
             Section("Settings and sources", _folded(record)),
         ],
@@ -63,7 +66,7 @@ def sentence(record: Record, summary: dict[str, Any]) -> str:
     """What was done, in one sentence, and what came of it."""
     proxies = [name for name in record.sources if name != TRUTH]
     count, truth = len(record.names), summary["truth"]
-    words = f"{count} architectures were ranked by {_list(proxies)}"
+    words = f"{count} architectures were ranked by {in_words(proxies)}"
     if not truth["n"]:
         return f"{words}; none was trained on the whole set, so nothing says how far to trust that."
     words += f", and {truth['n']} of them were trained on the whole set to see how far that can be trusted"
@@ -75,34 +78,39 @@ def sentence(record: Record, summary: dict[str, Any]) -> str:
     return f"{words}: the ranking by {best} agrees best, Spearman {value} [{low}, {high}]."
 
 
-def scatters(scores: MeanScores) -> list[Part]:
-    """For each ranking the truth of every architecture against its score; a pointer over a point says which it is."""
+def scatters(scores: MeanScores, shares: Collection[str]) -> list[Part]:
+    """For each ranking the truth of every architecture against its score; a pointer over a point says which it is.
+
+    Args:
+        shares: the rankings whose scores are accuracies.
+    """
     truth, room = scores.get(TRUTH), MOST_POINTS // len(scores)
     return [
-        scatter(name, values, truth, room)
+        scatter(name, values, truth, room, share=name in shares)
         for name, values in scores.items()
         if truth is not None and name != TRUTH and len(values.index.intersection(truth.index)) > 1
     ]
 
 
-def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]", room: int) -> Plot:
+def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]", room: int, *, share: bool) -> Plot:
     """The truth against one ranking, its first choice in another colour. Scores that are no accuracies stand by rank.
 
-    What lies far below all others is left out and named, because it would press the others into a corner.
+    What lies far below all others (`far_below`) is left out and named.
 
     Args:
         room: how many points are drawn at most.
+        share: whether the scores are accuracies.
     """
     both = values.index.intersection(truth.index, sort=False)
-    across = 100 * values[both] if _is_share(values) else values[both].rank()
-    far = _far_below(truth[both]) | (_far_below(across) if _is_share(values) else False)
+    across = 100 * values[both] if share else values[both].rank()
+    far = far_below(truth[both].to_numpy()) | far_below(across.to_numpy())
     near = truth[both][~far].sort_values(ascending=False).index
     chosen = str(values[both].idxmax())
     points = [
         Point(
             float(across[arch]),
             100 * float(truth[arch]),
-            f"{arch}: {_score(values, arch).text} by {name}, {_score(truth, arch).text} on the whole set",
+            f"{arch}: {_score(values, arch, share).text} by {name}, {_score(truth, arch, True).text} on the whole set",
             str(arch),
             strong=arch == chosen,
         )
@@ -113,19 +121,17 @@ def scatter(name: str, values: "pd.Series[float]", truth: "pd.Series[float]", ro
     names = [str(arch) for arch in both[far]]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     notes += [f"Too far below to be drawn: {', '.join(names[:3])}{more}."] if names else []
-    axis = f"accuracy % by {name}" if _is_share(values) else f"rank by {name}"
+    axis = f"accuracy % by {name}" if share else f"rank by {name}"
     series = [Series(name, sorted(points, key=lambda point: point.strong))]
     return Plot(f"Ranked by {name}", Axis(axis), Axis("accuracy % on the whole set"), series, " ".join(notes))
 
 
-def _far_below(values: "pd.Series[float]") -> "pd.Series[bool]":
-    """Which lie more than three times the width of the middle half below it."""
-    low, high = np.quantile(values.to_numpy(dtype=float), [0.25, 0.75])
-    return values < low - 3 * max(high - low, 1e-9)
+def architectures(record: Record, scores: MeanScores, shares: Collection[str]) -> Table:
+    """Every architecture with all of its scores, the best by the truth first.
 
-
-def architectures(record: Record, scores: MeanScores) -> Table:
-    """Every architecture with all of its scores, the best by the truth first."""
+    Args:
+        shares: the rankings whose scores are accuracies.
+    """
     order = scores.get(TRUTH, next(iter(scores.values())))
     names = sorted(record.names, key=lambda name: -float(order.get(name, -np.inf)))
     parameters = {row["name"]: row["parameters"] for row in record.rows}
@@ -134,7 +140,7 @@ def architectures(record: Record, scores: MeanScores) -> Table:
     rows = []
     for name in names:
         size = parameters.get(name)
-        cells = [_score(scores[source], name) for source in sources]
+        cells = [_score(scores[source], name, source in shares) for source in sources]
         rows.append([Cell(name, key=name), *cells, Cell("–" if size is None else f"{size:,}", size)])
     return Table("Mean over the repeats", ["architecture", *map(_head, sources), "parameters"], rows)
 
@@ -143,16 +149,11 @@ def _head(source: str) -> str:
     return "whole set" if source == TRUTH else source
 
 
-def _score(values: "pd.Series[float]", name: str) -> Cell:
+def _score(values: "pd.Series[float]", name: str, share: bool) -> Cell:
     if name not in values.index:
         return Cell("–")
     value = float(values[name])
-    return Cell(f"{100 * value:.1f} %" if _is_share(values) else f"{value:,.6g}".replace("-", "−"), value)
-
-
-def _is_share(values: "pd.Series[float]") -> bool:
-    """Whether scores are accuracies."""
-    return bool(values.min() >= 0 and values.max() <= 1)
+    return Cell(f"{100 * value:.1f} %" if share else f"{value:,.6g}".replace("-", "−"), value)
 
 
 def _evenly(names: list[Any], room: int) -> list[Any]:
@@ -169,7 +170,3 @@ def _folded(record: Record) -> list[Part]:
 def _rho(facts: dict[str, Any]) -> float:
     value = facts.get("spearman")
     return -np.inf if value is None or not np.isfinite(value) else float(value)
-
-
-def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nothing"

@@ -59,6 +59,17 @@ def share(count: int, percent: float) -> int:
     return max(1, round(count * percent / 100))
 
 
+FAR = 2.0  # distances of the quartiles
+
+
+def far_below(values: Scores) -> np.ndarray:
+    """Which values lie so far below that they would press all others into a corner of a picture: under the lower
+    quartile by over twice the distance of the quartiles.
+    """
+    lower, upper = np.percentile(values, [25, 75])
+    return values < lower - FAR * max(upper - lower, 1e-9)
+
+
 def decile(count: int) -> int:
     """How many architectures are "the best": a tenth of `count`, but at least ten where there are twice as many, and
     never more than half: an order of fewer says nothing.

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from proxyset.names import in_words
 from search.rank import Lead, Scores, decile, interval, lead, spearman
 
 Grade = Literal["trust it", "do not", "undecided"]
@@ -107,8 +108,7 @@ def _against(rivals: Sequence[Rival]) -> tuple[Grade, str]:
 
 
 def names(rivals: Sequence[Rival]) -> str:
-    words = [one.name for one in rivals]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return in_words([one.name for one in rivals])
 
 
 def _ranks(rivals: Sequence[Rival]) -> str:

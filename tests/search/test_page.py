@@ -35,7 +35,7 @@ def test_every_architecture_is_a_point_of_every_ranking_and_a_row(tmp_path: Path
     seen = Seen(render(page))
     keys = [values["data-key"] for values in seen.all("circle")]
     assert sorted(keys) == sorted(3 * NAMES)
-    table = architectures(record, scores)
+    table = architectures(record, scores, {"dsa", "whole", "whole-again"})
     truth = [row[1].value or 0.0 for row in table.rows]
     assert truth == sorted(truth, reverse=True)
     assert [row[0].key for row in table.rows] == list(scores["whole"].sort_values(ascending=False).index)
@@ -43,20 +43,20 @@ def test_every_architecture_is_a_point_of_every_ranking_and_a_row(tmp_path: Path
 
 def test_a_point_says_which_architecture_it_is_and_what_lies_far_below_is_named() -> None:
     truth = pd.Series([0.9, 0.91, 0.92, 0.93, 0.94, 0.1], index=list("abcdef"))
-    plot = scatter("dsa", truth + 0.01, truth, room=100)
+    plot = scatter("dsa", truth + 0.01, truth, room=100, share=True)
     assert [point.key for point in plot.series[0].points] == ["d", "c", "b", "a", "e"]
     chosen = plot.series[0].points[-1]
     assert chosen.strong
     assert chosen.text == "e: 95.0 % by dsa, 94.0 % on the whole set"
     assert plot.note == "In red its first choice, e. Too far below to be drawn: f."
-    few = scatter("dsa", truth + 0.01, truth, room=2)
+    few = scatter("dsa", truth + 0.01, truth, room=2, share=True)
     assert {point.key for point in few.series[0].points} <= set("abcde")
     assert "of 5 are shown" in few.note
 
 
 def test_scores_that_are_no_accuracies_stand_by_their_rank() -> None:
     truth = pd.Series([0.5, 0.6, 0.7], index=list("abc"))
-    plot = scatter("params", pd.Series([1e6, 10.0, -1e9], index=list("abc")), truth, room=9)
+    plot = scatter("params", pd.Series([1e6, 10.0, -1e9], index=list("abc")), truth, room=9, share=False)
     assert {point.key: point.x for point in plot.series[0].points} == {"a": 3, "b": 2, "c": 1}
 
 
