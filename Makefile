@@ -16,7 +16,7 @@ ARGS ?=
 # the digits two classes at a time with a condensed memory. Everything lands in demo/.
 demo: .venv/done
 	$(BIN)/proxyset build --config configs/proxyset/demo.yaml --force
-	$(BIN)/proxyset eval demo/digits-dm.safetensors --nets 5 --baseline random herding whole
+	$(BIN)/proxyset eval demo/digits-dm.safetensors --nets 3 --baseline random herding whole
 	$(BIN)/search run --config configs/search/demo.yaml --force
 	$(BIN)/search export demo/search --force
 	$(BIN)/continual run --config configs/continual/demo.yaml --force

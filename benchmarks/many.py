@@ -93,6 +93,7 @@ def on_two_nodes(trials: int, keep: bool) -> Tally:
         jobs = [Job("nothing", next(iter(context.candidates)), repeat) for repeat in range(trials)]
         placement = Placement(session, Pool(workers=2), session.compute, here=False)
         with tempfile.TemporaryDirectory() as scratch, claim_run(Path(scratch, "run")) as folder:
+            folder.path.mkdir()
             tally = Tally(trials, folder if keep else None)
             run_trials(jobs, context, placement, tally)
     finally:
@@ -104,7 +105,7 @@ def on_two_nodes(trials: int, keep: bool) -> Tally:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write the rows to disk")
+    parser.add_argument("--no-keep", dest="keep", action="store_false", help="do not write the rows to disk")
     settings = parser.parse_args()
     torch.set_num_threads(1)
     prepare_ray()

@@ -31,12 +31,12 @@ from proxyset.settings import Compute
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 
-IPC, POINTS = 10, 6
+IPC, POINTS = 10, 4
 NET = "convnet-w32"
 QUICK: dict[str, Any] = {"net": NET, "batch_real": 64, "lr_img": 5.0}
 TRAINED: dict[str, Any] = {"networks": "between", "teacher_epochs": 4, "weight_classes": 3.0}
 METHODS: dict[str, LearnedMethod] = {
-    "DSA": DSA(net=NET),
+    "DSA, lr_img 1": DSA(net=NET, lr_img=1.0),  # at the paper's 0.1 so few iterations hardly change the images
     "DM": DM(**QUICK),
     "DM, 4 in one": DM(formation=2, **QUICK),
     "DM, 4 in one, trained networks": DM(formation=2, **QUICK, **TRAINED),

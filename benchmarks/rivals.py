@@ -48,7 +48,7 @@ def scored(path: Path, given: argparse.Namespace, place: list[object]) -> dict[s
     if not ProxySet.load(path).provenance["scores"]:
         more = ["--no-flip"] if given.no_flip else []
         where = [word for word in place if word not in more]
-        command("eval", path, *where, "--net", given.net, "--nets", given.nets)
+        command("eval", path, *where, "--net", given.net, "--nets", given.nets, "--epochs", given.epochs)
     return dict(ProxySet.load(path).provenance["scores"][-1])
 
 
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--within", type=int, default=600, help="seconds for each method that learns step by step")
     parser.add_argument("--net", default="convnet-w32")
     parser.add_argument("--nets", type=int, default=10, help="networks that score each set")
+    parser.add_argument("--epochs", type=int, default=1000, help="epochs of each of them")
     parser.add_argument("--data-root", default="data", help="where torchvision's datasets lie")
     parser.add_argument("--no-flip", action="store_true", help="a mirrored image is another")
     parser.add_argument("--settings", type=json.loads, default={}, help='more flags, as {"mtt": ["--experts", "2"]}')

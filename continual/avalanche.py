@@ -128,8 +128,9 @@ class ProxyBuffer(ExemplarsBuffer):
         name = f"experience{len(self._parts)}"
         spec = DatasetSpec(name, channels, size, tuple(map(str, classes)), zeros, ones, self.flip)
         none = ImageSet(images[:0], local[:0])
-        dataset = Dataset(ImageSet(images, local), none, spec)
-        return build(dataset, self._method_for(size), quota, seed=self.seed, session=self.session, progress=False).data
+        dataset, method = Dataset(ImageSet(images, local), none, spec), self._method_for(size)
+        quota = min(quota, method.most(int(local.bincount().min())))
+        return build(dataset, method, quota, seed=self.seed, session=self.session, progress=False).data
 
     def _from_file(self, exp: Any, quota: int, classes: tuple[int, ...]) -> ImageSet:
         place = len(self._parts)

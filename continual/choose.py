@@ -62,9 +62,9 @@ def provider_for(memory: MemoryChoice, budget: Budget, trainer: Trainer, *, rank
         trainer.seed,
         trainer.session,
         trainer.show,
-        ranks_by_learner,
-        budget.keep_as,
-        budget.condense_with == "learner",
+        ranks_by_learner=ranks_by_learner,
+        kept=budget.keep_as,
+        learner=budget.condense_with == "learner",
     )
 
 
@@ -108,6 +108,22 @@ def label(memory: str) -> str:
     name, own = split_memory(memory)
     stem = name.partition(":")[2] if is_reference(name) else Path(name.split(",")[0]).stem
     return "-".join([stem, *own])
+
+
+def short_names(memories: Sequence[str]) -> dict[str, str]:
+    """For each memory a name that fits into a legend: what it is called, and those of its settings that tell it from
+    others of that name; "…" stands for the rest.
+    """
+    parts = {memory: split_memory(memory) for memory in memories}
+    shared = {
+        name: set[str].intersection(*(set(settings) for other, settings in parts.values() if other == name))
+        for name, _ in parts.values()
+    }
+    names = {}
+    for memory, (name, own) in parts.items():
+        telling = [setting for setting in own if setting not in shared[name]]
+        names[memory] = " ".join([name, *telling, *(["…"] if shared[name] else [])])
+    return names
 
 
 def method_for(name: str, choices: Sequence[str], net: str, size: int) -> Method:

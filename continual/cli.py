@@ -1,17 +1,16 @@
 """The `continual` program and the flags of its commands."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import tyro
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
 from proxyset.cli.app import run
 from proxyset.cli.options import AsJson, Command, ConfiguredCommand, DataRoot, LogTo, Opened, Output, Seed
-from proxyset.settings import Compute, Distinct, Seeds, Settings
+from proxyset.settings import ClusterAddress, Compute, Distinct, Seeds, Settings
 
 COMMANDS = {
     "run": ("learn a stream of tasks with one memory", "continual.commands:run_command"),
@@ -99,18 +98,11 @@ class Placement(Compute):
     workers: int | None = Field(
         None, ge=1, description="runs at a time (default: one per core but one; one on two cores or a GPU)"
     )
-    address: str | None = Field(
+    address: ClusterAddress | None = Field(
         None,
         description="a Ray cluster, auto or host:port; its machines must see the same folders, so give paths in full "
         "(default: this machine)",
     )
-
-    @field_validator("address")
-    @classmethod
-    def _is_an_address(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", value):
-            raise ValueError("must be auto or host:port")
-        return value
 
 
 class CompareCommand(ConfiguredCommand):

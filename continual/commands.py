@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from continual import folder as folders
 from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, RunOutput
 from continual.settings import Budget, StreamChoice
-from proxyset.cli.advice import advice
+from proxyset.advice import advice
 from proxyset.cli.app import say
 from proxyset.cli.options import extract, flatten
 from proxyset.cli.parse import parse
-from proxyset.errors import InputError
+from proxyset.errors import InputError, interruptible
 from proxyset.names import clean_name, path_name
 from proxyset.settings import Compute
 
@@ -112,7 +112,8 @@ def announce_run(run: StreamRun) -> None:
     scheme = run.scheme
     say_if_shallow(scheme.trainer.session.say_once, scheme.trainer.net, scheme.trainer.spec)
     seconds = estimate(scheme, run.finished)
-    announce_estimate(scheme.trainer.session.device, seconds, savings(seconds, scheme.learning))
+    cheaper = savings(seconds, scheme.learning, scheme.trainer.spec.size)
+    announce_estimate(scheme.trainer.session.device, seconds, cheaper)
 
 
 def announce_estimate(device: torch.device, estimate: Estimate, cheaper: Mapping[str, str]) -> None:
@@ -134,7 +135,8 @@ def announce_estimate(device: torch.device, estimate: Estimate, cheaper: Mapping
 def resumable(folder: Path) -> Iterator[None]:
     """Say after an interruption how to go on."""
     try:
-        yield
+        with interruptible():
+            yield
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             say("")  # end the progress line
@@ -149,7 +151,7 @@ def resumable(folder: Path) -> Iterator[None]:
 def compare_command(argv: list[str]) -> None:
     command = parse(CompareCommand, argv, "continual compare")
     from continual.choose import label
-    from continual.compare import check_cells, group, run_cells
+    from continual.compare import Streams, check_cells, group, run_cells
     from continual.estimate import Estimate, savings
     from continual.page import save_results_page
     from continual.report import write_summary
@@ -162,16 +164,19 @@ def compare_command(argv: list[str]) -> None:
     force, resume = command.output.force, command.output.resume
     with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:
         cells = make_cells_of(command, claimed.path.absolute(), session)
-        estimate, finished = check_cells(cells, session, resume=not force)
+        streams = Streams()
+        estimate, finished = check_cells(cells, session, resume=not force, streams=streams)
         pool = choose_pool(command.placement, session.device, len(group(cells)))
         say_how_it_begins(command.output, finished, claimed.path)
         at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
-        announce(cells[0].load(), f"{len(cells)} runs, {at_once}")
+        stream = streams.of(cells[0])
+        announce(stream, f"{len(cells)} runs, {at_once}")
         share = Estimate(*(seconds / (pool.workers or 1) for seconds in estimate))
         fewer = {"seeds=0": "no spread over seeds"} if len(command.memory.seeds) > 1 else {}
-        announce_estimate(session.device, share, fewer | savings(share, command.training))
+        cheaper = fewer | savings(share, command.training, stream.tasks[0].data.spec.size)
+        announce_estimate(session.device, share, cheaper)
         with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
-            results = run_cells(cells, pool, Teller(len(cells)))
+            results = run_cells(cells, pool, Teller(len(cells)), streams)
             write_summary(results, place)
             save_results_page(results, place)
     print_results(results, command.output.as_json)

@@ -1,13 +1,13 @@
 """Several memories, with and without distillation, over several seeds: one run for each, in turn or in parallel."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from continual.api import StreamRun, learn_stream
 from continual.choose import check_settings, label, settings_of
-from continual.estimate import Estimate, estimate
+from continual.estimate import Estimate, seconds_to_learn
 from continual.folder import RUN, claim
 from continual.loading import load_stream
 from continual.results import StreamResult
@@ -77,17 +77,33 @@ class Cell:
                     run.restore(self.path)
         return run
 
-    def run(self, session: Session) -> StreamResult:
+    def run(self, stream: Stream, session: Session) -> StreamResult:
         """Do it, going on from the state in its folder where there is one.
 
         Raises:
             RunError: the training diverged, or the disk is full; the message says which run it was.
         """
-        stream, choices = self.load(), (self.memory, self.budget, self.learning)
+        choices = self.memory, self.budget, self.learning
         try:
             return learn_stream(stream, *choices, seed=self.seed, session=session, folder=self.path, progress=False)
         except RunError as error:
             raise RunError(f"{self.memory}{' + KD' * self.kd}, seed {self.seed}: {error}") from None
+
+
+class Streams:
+    """Reads a stream once for as long as the next cell has the same: only an order of classes depends on the seed."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[int | None, Stream] | None = None
+
+    def of(self, cell: Cell) -> Stream:
+        """The stream of a cell of one comparison."""
+        choice = cell.common.stream
+        seed = None if choice.tasks or choice.class_order else cell.seed
+        if self._latest is None or self._latest[0] != seed:
+            self._latest = None  # the earlier one may go before the next one comes
+            self._latest = seed, cell.load()
+        return self._latest[1]
 
 
 def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, common: Common) -> list[Cell]:
@@ -114,10 +130,13 @@ def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, commo
     return cells
 
 
-def check_cells(cells: Sequence[Cell], session: Session, *, resume: bool = False) -> tuple[Estimate, int]:
+def check_cells(
+    cells: Sequence[Cell], session: Session, *, resume: bool = False, streams: Streams | None = None
+) -> tuple[Estimate, int]:
     """See that every cell can work, and estimate them all.
 
     Args:
+        streams: reads them, and has the latest (None: one of its own).
         resume: count what earlier processes finished.
 
     Returns:
@@ -128,17 +147,19 @@ def check_cells(cells: Sequence[Cell], session: Session, *, resume: bool = False
     """
     making: dict[tuple[str, int], float] = {}
     learning, finished = 0.0, 0
-    known: dict[tuple[str, bool, int], Estimate] = {}  # seeds take the same time
+    known: dict[tuple[str, bool, int], float] = {}  # seconds to learn, which are the same for every seed
+    streams = streams or Streams()
     for seed in dict.fromkeys(cell.seed for cell in cells):
         of_seed = [cell for cell in cells if cell.seed == seed]
-        stream = of_seed[0].load()
+        stream = streams.of(of_seed[0])
         for cell in of_seed:
             run = cell.prepare(stream, session, resume=resume)
             key = cell.memory, cell.kd, run.finished
             if key not in known:
-                known[key] = estimate(run.scheme, run.finished)
-            making[cell.memory, seed] = max(known[key].making, making.get((cell.memory, seed), 0.0))
-            learning += known[key].learning
+                known[key] = seconds_to_learn(run.scheme, run.finished)
+            to_make = run.scheme.memory.estimate(run.finished)  # some seeds' memories may be there already
+            making[cell.memory, seed] = max(to_make, making.get((cell.memory, seed), 0.0))
+            learning += known[key]
             finished += run.finished
     return Estimate(sum(making.values()), learning), finished
 
@@ -148,13 +169,14 @@ Job = list[Cell]
 
 
 class Worker:
-    """Does cells in one process, which compiles and measures a network once."""
+    """Does cells in one process, which compiles and measures a network once, and reads a stream of domains once."""
 
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, compute: Compute, streams: Streams) -> None:
         self.session = Session(compute)
+        self.streams = streams
 
     def __call__(self, job: Job) -> list[StreamResult]:
-        return [cell.run(self.session) for cell in job]
+        return [cell.run(self.streams.of(cell), self.session) for cell in job]
 
 
 @dataclass(frozen=True)
@@ -162,9 +184,10 @@ class MakeWorker:
     """Makes a `Worker`, in whichever process."""
 
     compute: Compute
+    streams: Streams = field(default_factory=Streams)
 
     def __call__(self) -> Worker:
-        return Worker(self.compute)
+        return Worker(self.compute, self.streams)
 
 
 def group(cells: Sequence[Cell]) -> list[list[int]]:
@@ -176,18 +199,25 @@ def group(cells: Sequence[Cell]) -> list[list[int]]:
 
 
 def run_cells(
-    cells: Sequence[Cell], pool: Pool | None = None, on_result: Callable[[int, StreamResult], None] | None = None
+    cells: Sequence[Cell],
+    pool: Pool | None = None,
+    on_result: Callable[[int, StreamResult], None] | None = None,
+    streams: Streams | None = None,
 ) -> list[StreamResult]:
     """The results of all cells, in their order. Cells with the same memory and seed run in one process.
 
     Args:
         pool: where they run (None: in this process, one after another).
         on_result: called with the number of a cell and its result, as they come.
+        streams: those of `check_cells`, which need not be read again in this process.
 
     Raises:
         InputError, RunError: as the runs raise them.
     """
-    numbers = group(cells)
+    numbers, pool = group(cells), pool or Pool()
+    make = MakeWorker(cells[0].common.compute)
+    if streams is not None and pool.in_process:
+        make = replace(make, streams=streams)
     results: dict[int, StreamResult] = {}
 
     def collect(job: int, done: list[StreamResult]) -> None:
@@ -197,5 +227,5 @@ def run_cells(
                 on_result(number, result)
 
     jobs = [[cells[number] for number in group] for group in numbers]
-    run_jobs(MakeWorker(cells[0].common.compute), jobs, pool or Pool(), collect)
+    run_jobs(make, jobs, pool, collect)
     return [results[number] for number in range(len(cells))]

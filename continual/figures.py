@@ -11,26 +11,21 @@ from continual.memory import Memory
 from continual.results import StreamResult
 from proxyset.data.picture import sheet
 from proxyset.data.spec import to_pixels
-from proxyset.names import clean_name
+from proxyset.names import figure_name
 from proxyset.report.figures import write_figure
 
-LONGEST_LABEL, LONGEST_TITLE = 30, 120  # characters
+LONGEST_TITLE = 120  # characters
 UPRIGHT = 8  # letters of a task's name that fit under a column
 INCHES_PER_LETTER = 0.07  # across and upwards, of a slanted name
 MAX_PER_CLASS = 30  # images of one class and task that fit side by side
-
-
-def plain(text: str, longest: int = LONGEST_LABEL) -> str:
-    """A name as a picture can show it: matplotlib takes what is between two dollar signs for a formula."""
-    return clean_name(text, longest=longest).replace("$", r"\$")
 
 
 def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str, path: Path) -> None:
     """Average accuracy over the tasks seen so far after every stage, a line per memory: the paper's Figure 3.
 
     Args:
-        rows: memory, kd, and `average`: runs × stages, shares of 1. Dashed lines are with distillation; bars are one
-            standard deviation over the runs.
+        rows: memory, label, kd, and `average`: runs × stages, shares of 1. Dashed lines are with distillation; bars are
+            one standard deviation over the runs.
         tasks: their names, in order.
     """
     from matplotlib.figure import Figure
@@ -50,11 +45,14 @@ def save_curves(rows: Sequence[dict[str, Any]], tasks: Sequence[str], title: str
             marker="o",
             markersize=4,
             capsize=2,
-            label=plain(row["memory"]) + (" + KD" if row["kd"] else ""),
+            label=figure_name(row["label"]),
         )
-    axes.set_xticks(range(len(tasks)), [f"T{stage + 1}\n{plain(task)}" for stage, task in enumerate(tasks)])
+    axes.set_xticks(
+        range(len(tasks)),
+        [f"T{stage + 1}\n{figure_name(task)}" for stage, task in enumerate(tasks)],
+    )
     axes.set_ylabel("accuracy on the tasks seen so far, %")
-    axes.set_title(plain(title, LONGEST_TITLE), loc="left", fontsize=10)
+    axes.set_title(figure_name(title, longest=LONGEST_TITLE), loc="left", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     write_figure(figure, path)
@@ -64,7 +62,7 @@ def save_matrix(result: StreamResult, path: Path) -> None:
     """The accuracy matrix as a heat map: after each stage (row) the accuracy on each task (column)."""
     from matplotlib.figure import Figure
 
-    tasks, count = [plain(task) for task in result.tasks], len(result.tasks)
+    tasks, count = [figure_name(task) for task in result.tasks], len(result.tasks)
     shares = [[np.nan if value is None else value for value in row] for row in result.matrix]
     values = 100 * np.array(shares, dtype=float)
     longest = max(map(len, tasks))
@@ -79,7 +77,9 @@ def save_matrix(result: StreamResult, path: Path) -> None:
             axes.text(task, stage, f"{values[stage, task]:.1f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(count), tasks, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(range(count), [f"after T{stage + 1}" for stage in range(count)])
-    axes.set_title(plain(f"{result['stream']['name']} · {result.name}", LONGEST_TITLE), loc="left", fontsize=10)
+    axes.set_title(
+        figure_name(f"{result['stream']['name']} · {result.name}", longest=LONGEST_TITLE), loc="left", fontsize=10
+    )
     figure.colorbar(picture, label="test accuracy, %")
     write_figure(figure, path)
 
@@ -100,7 +100,7 @@ def save_memory(memory: Memory, path: Path) -> None:
     step = picture.shape[0] / len(rows)
     axes.set_yticks(
         [row * step + step / 2 - 1 for row in range(len(rows))],
-        [plain(name) for name in stream.class_names[: len(rows)]],
+        [figure_name(name) for name in stream.class_names[: len(rows)]],
     )
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -112,7 +112,9 @@ def save_memory(memory: Memory, path: Path) -> None:
     soft += f" · {formation}×{formation} tiles" if formation > 1 else ""
     tasks = "" if stream.grows else f", columns: {', '.join(task.name for task in stream.tasks)}"
     axes.set_title(
-        plain(f"memory after the last task · {provider}{soft}{tasks}", LONGEST_TITLE), loc="left", fontsize=9
+        figure_name(f"memory after the last task · {provider}{soft}{tasks}", longest=LONGEST_TITLE),
+        loc="left",
+        fontsize=9,
     )
     write_figure(figure, path)
 

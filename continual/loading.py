@@ -49,6 +49,7 @@ def load_stream(
         stream = split_classes(datasets[0], choice.split(), seed=seed, limit=choice.limit, order=choice.class_order)
     else:
         datasets = _in_one_shape([read(name) for name in choice.tasks], choice, read)
+        datasets = _told_apart(datasets, choice.tasks)
         if choice.class_order:
             raise InputError(
                 "`class_order` is for one `dataset` split by class; `tasks` come in the order that they name"
@@ -69,6 +70,17 @@ def _in_one_shape(datasets: list[Dataset], choice: StreamChoice, read: Callable[
     ]
 
 
+def _told_apart(datasets: list[Dataset], places: Sequence[str]) -> list[Dataset]:
+    """Those of the same name, such as siteA/train and siteB/train, with the folder that they lie in before it."""
+    names = [dataset.spec.name for dataset in datasets]
+    return [
+        replace(dataset, spec=replace(dataset.spec, name=f"{Path(place).absolute().parent.name}-{name}"))
+        if names.count(name) > 1
+        else dataset
+        for dataset, name, place in zip(datasets, names, places, strict=True)
+    ]
+
+
 def join_domains(datasets: Sequence[Dataset], *, limit: int | None = None, new_classes: bool = False) -> Stream:
     """Datasets learned one after another; each keeps its own normalisation.
 
@@ -86,7 +98,7 @@ def join_domains(datasets: Sequence[Dataset], *, limit: int | None = None, new_c
     labels: dict[str, int] = {}
     tasks = []
     for dataset in datasets:
-        names = [_bare(name) for name in dataset.spec.class_names]
+        names = _bare(dataset.spec.class_names)
         if len(set(names)) < len(names):
             raise InputError(f"{dataset.spec.name} has two classes of one name: {_few(tuple(names))}")
         classes = tuple(labels.setdefault(name, len(labels)) for name in names)
@@ -95,7 +107,7 @@ def join_domains(datasets: Sequence[Dataset], *, limit: int | None = None, new_c
 
 
 def _check_shared(first: Dataset, other: Dataset) -> None:
-    one, two = (tuple(_bare(name) for name in dataset.spec.class_names) for dataset in (first, other))
+    one, two = (tuple(_bare(dataset.spec.class_names)) for dataset in (first, other))
     if one != two:
         raise InputError(
             f"{first.spec.name} and {other.spec.name} do not share their classes ({_few(one)} and {_few(two)}): "
@@ -103,9 +115,14 @@ def _check_shared(first: Dataset, other: Dataset) -> None:
         )
 
 
-def _bare(class_name: str) -> str:
-    """A class name without what some sets add to it: torchvision's MNIST has '7 - seven' where others have '7'."""
-    return class_name.split(" - ")[0].strip().lower()
+def _bare(names: Sequence[str], of: Sequence[str] = ()) -> list[str]:
+    """Class names without what some sets add to them: torchvision's MNIST has '7 - seven' where others have '7'.
+
+    In small letters, where those still tell the names `of` a dataset (by default these) apart.
+    """
+    short, known = ([name.split(" - ")[0].strip() for name in some] for some in (names, of or names))
+    fold = len({name.lower() for name in known}) == len(set(known))
+    return [name.lower() for name in short] if fold else short
 
 
 def _few(names: tuple[str, ...]) -> str:
@@ -168,8 +185,8 @@ def _sizes(name: str, classes: int, steps: int | Sequence[int]) -> list[int]:
 
 def _ordered(names: Sequence[str], order: Sequence[str]) -> list[int]:
     """The labels of the classes in the given order."""
-    known = {name: label for label, name in enumerate(map(_bare, names))}
-    wanted = [_bare(name) for name in order]
+    known = {name: label for label, name in enumerate(_bare(names))}
+    wanted = _bare(order, names)
     for name in wanted:
         if name not in known:
             raise InputError(f"`class_order`: there is no class {name!r}: {nearest(name, known)}")

@@ -56,7 +56,7 @@ class Memory:
             quota = allowed // sum(len(task.classes) * self.bytes_each(task) for task in tasks)
         if "ipc" in self.budget.amount():
             return quota
-        return min(quota, *(self.provider.most(task) for task in tasks))
+        return min(quota, self.provider.most(tasks))
 
     def bytes_each(self, task: Task) -> int:
         """Bytes of one stored image of a task, with its targets and what else is kept of it."""
@@ -80,14 +80,19 @@ class Memory:
 
     def trained_on(self, stage: int) -> int:
         """Images that a network rehearses after `stage`: every tile is one."""
-        return self.size(stage) * (self.provider.formation(self.stream.tasks[0]) ** 2 if self.provider else 1)
+        return self.size(stage) * self.formation**2
+
+    @property
+    def formation(self) -> int:
+        """f: each stored image holds f×f tiles, in every task."""
+        return self.provider.formation(self.stream.tasks[0]) if self.provider else 1
 
     def check(self) -> None:
         """Raise `InputError` for what would fail later, before any time is spent."""
         if self.provider is None:
             return
-        if self.keeps_answers and self.budget.shrink == "recondense":
-            raise InputError("images that are condensed again lose the answers that are kept for them: `shrink=head`")
+        if self.budget.shrink == "recondense":
+            self._check_recondense(self.provider)
         last = len(self.stream.tasks) - 1
         if self.provider.bounded and self.quota(last) < 1:
             raise InputError(self._too_small(last))
@@ -101,6 +106,12 @@ class Memory:
                     raise
                 share = f"`{name}={value}` ({quota} per class after task {stage + 1})"
                 raise InputError(str(error).replace(f"`ipc={quota}`", share)) from None
+
+    def _check_recondense(self, provider: Provider) -> None:
+        if self.keeps_answers:
+            raise InputError("images that are condensed again lose the answers that are kept for them: `shrink=head`")
+        if provider.bounded and not provider.recondenses:
+            raise InputError(f"`shrink=recondense` needs a method; {provider.name} is none: leave it out")
 
     def add(self, stage: int, net: nn.Module | None = None) -> None:
         """Remember the task of `stage`; earlier tasks give up what the budget needs.

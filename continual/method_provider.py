@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -40,6 +40,8 @@ class MethodProvider(Provider):
         kept: how what is no pixels is kept.
         learner: whether the network that is being learned stands in for networks that the method would train.
     """
+
+    recondenses: ClassVar[bool] = True
 
     method: Method
     store: Path
@@ -92,9 +94,9 @@ class MethodProvider(Provider):
         targets = method.tiles() * spec.classes * target_width(self.kept) if soft else 0
         return values * (1 if method.picks_real else WIDTHS[self.kept]) + targets
 
-    def most(self, task: Task) -> int:
+    def most_of(self, task: Task) -> int:
         """Every class has that many real images; where real ones are stored or learned from, f² of them in each."""
-        return super().most(task) // (self.method.tiles() if self.method.needs_real_images() else 1)
+        return self.method.most(super().most_of(task))
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         ranker = self._learner_method()
@@ -133,8 +135,8 @@ class MethodProvider(Provider):
         return data, time.monotonic() - started
 
     def _spec(self, dataset: Dataset, ipc: int, learner: State | None = None) -> ProxySpec:
-        kept: KeepAs = "float32" if self.method.picks_real else self.kept  # pixels come back as they are
-        return ProxySpec(dataset, self.method, ipc, self.seed, kept, learner=learner)
+        # stored as it was learned, and settled on the way out, so that other bytes need no second condensing
+        return ProxySpec(dataset, self.method, ipc, self.seed, learner=learner)
 
     def _is_stored(self, wanted: ProxySpec, name: str) -> bool:
         path = store_path(wanted, self.session, self.store, name)

@@ -10,7 +10,6 @@ from continual.folder import MEMORY
 from continual.metrics import DEFINITIONS
 from continual.report import aggregate, tables
 from continual.results import StreamResult
-from proxyset.names import clean_name
 from proxyset.report.page import NAME, Page, Section, write_page
 from proxyset.report.parts import Facts, Part, Table, facts_of, picture_of
 from proxyset.report.plots import Axis, Plot, Point, Series
@@ -65,10 +64,9 @@ def sentence(results: Sequence[StreamResult]) -> str:
             f"{forgot:.1f} points."
         )
     best = max(rows, key=_last)
-    name = _label(best)
     return (
         f"{len(rows)} ways to remember were compared on {stream}, with {len(results)} runs: the best after the last "
-        f"task is {name}, with {_last(best):.1f} % averaged over the tasks."
+        f"task is {best['label']}, with {_last(best):.1f} % averaged over the tasks."
     )
 
 
@@ -78,7 +76,7 @@ def plots(results: Sequence[StreamResult]) -> list[Part]:
     stage = Axis("after task", [(place, _tick(name, place)) for place, name in enumerate(first.tasks)])
     memories = list(dict.fromkeys(row["memory"] for row in rows))
     lines = [
-        Series(_label(row), _average(row, first.tasks), True, bool(row["kd"]), memories.index(row["memory"]))
+        Series(row["label"], _average(row, first.tasks), True, bool(row["kd"]), memories.index(row["memory"]))
         for row in rows
     ]
     note = "Bars are one standard deviation over the seeds." if len(results) > len(rows) else ""
@@ -90,9 +88,9 @@ def plots(results: Sequence[StreamResult]) -> list[Part]:
 
 
 def _average(row: dict[str, Any], tasks: Sequence[str]) -> list[Point]:
-    values = 100 * np.asarray(row["average"], dtype=float)
+    values, label = 100 * np.asarray(row["average"], dtype=float), row["label"]
     return [
-        Point(stage, mean, f"{_label(row)} after {tasks[stage]}: {mean:.1f} ± {std:.1f} % (n = {len(values)})", "", std)
+        Point(stage, mean, f"{label} after {tasks[stage]}: {mean:.1f} ± {std:.1f} % (n = {len(values)})", "", std)
         for stage, (mean, std) in enumerate(zip(values.mean(0).tolist(), values.std(0).tolist(), strict=True))
     ]
 
@@ -105,10 +103,6 @@ def _task(result: StreamResult, place: int) -> list[Point]:
 
 def _tick(name: str, place: int) -> str:
     return name if len(name) <= LONGEST_TICK else f"T{place + 1}"
-
-
-def _label(row: dict[str, Any]) -> str:
-    return clean_name(row["memory"]) + (" + KD" if row["kd"] else "")
 
 
 def _settings(result: StreamResult) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where memories come from: what all sources share, proxy-set files, and all data."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ class Provider(ABC):
     """Whether the budget limits what is kept, and a run's state holds it."""
     balanced: ClassVar[bool] = True
     """Whether it keeps equally many of every class."""
+    recondenses: ClassVar[bool] = False
+    """Whether it can make a smaller memory from the one that is kept."""
 
     def settings(self, task: Task, ipc: int) -> dict[str, Any]:
         """Everything about it that determines what it gives."""
@@ -54,8 +57,12 @@ class Provider(ABC):
         """Bytes of one stored image of a task, with its soft targets: in advance."""
         return task.data.spec.channels * task.data.spec.size**2
 
-    def most(self, task: Task) -> int:
-        """Of how many stored images per class there can be at most."""
+    def most(self, tasks: Sequence[Task]) -> int:
+        """How many stored images per class there can be at most once these tasks are learned, the first of a stream."""
+        return min(self.most_of(task) for task in tasks)
+
+    def most_of(self, task: Task) -> int:
+        """How many stored images there can be at most of every class of one task."""
         return min(task.data.train.labels.bincount(minlength=len(task.classes)).tolist())
 
     def keep(self, stream: Stream, kept: list[ImageSet], quota: int) -> list[torch.Tensor]:
@@ -74,7 +81,7 @@ class Provider(ABC):
         Raises:
             InputError: it cannot make one.
         """
-        raise InputError(f"`shrink=recondense` needs a method; {self.name} is none: leave it out")
+        raise NotImplementedError(f"{type(self).__name__} says that it recondenses")
 
     @abstractmethod
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
@@ -143,7 +150,7 @@ class FileProvider(Provider):
     def bytes_each(self, task: Task) -> int:
         return bytes_of(self._proxy(task).data[:1], self.keep_as(task))
 
-    def most(self, task: Task) -> int:
+    def most_of(self, task: Task) -> int:
         return self._proxy(task).ipc
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:

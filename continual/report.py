@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from continual.choose import short_names, split_memory
 from continual.folder import CURVES, SUMMARY, TABLE
 from continual.metrics import DEFINITIONS
 from continual.results import StreamResult, to_csv
@@ -32,14 +33,23 @@ METRICS = ("average", "pooled", "average_incremental", "forgetting", "backward_t
 
 
 def aggregate(results: Sequence[StreamResult]) -> list[dict[str, Any]]:
-    """One row per memory and distillation, in the order in which they come: the metrics of all its seeds."""
+    """One row per memory and distillation, in the order in which they come: the metrics of all its seeds, and a short
+    `label`.
+    """
     rows: dict[tuple[str, bool], dict[str, Any]] = {}
+    names = short_names(memories_of(results))
     for result in results:
-        key = {"memory": result["memory"], "kd": result["kd"]}
+        label = clean_name(names[result["memory"]]) + (" + KD" if result["kd"] else "")
+        key = {"memory": result["memory"], "kd": result["kd"], "label": label}
         row = rows.setdefault((result["memory"], result["kd"]), key)
         for metric in ("seed", *METRICS, "memory_kept", "seconds"):
             row.setdefault(metric, []).append(result[metric])
     return list(rows.values())
+
+
+def memories_of(results: Sequence[StreamResult]) -> list[str]:
+    """What the memories of some results are called, each once."""
+    return list(dict.fromkeys(result["memory"] for result in results))
 
 
 def write_summary(results: Sequence[StreamResult], folder: Path) -> None:
@@ -59,7 +69,7 @@ def write_summary(results: Sequence[StreamResult], folder: Path) -> None:
 def print_report(results: Sequence[StreamResult]) -> None:
     """What was learned, which choices were made, and the tables of all results, on stdout."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    for line in _words(results[0]):
+    for line in (*_words(results[0]), *_full_names(results)):
         console.print(clean_name(line, longest=LONGEST_LINE))
     wide = Console(width=max(console.width, 120), markup=False, highlight=False)
     for table in tables(results):
@@ -93,6 +103,11 @@ def _words(result: StreamResult) -> Iterator[str]:
     yield f"{result['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}"
 
 
+def _full_names(results: Sequence[StreamResult]) -> Iterator[str]:
+    """What the tables call by a shorter name."""
+    return (f"{short}: {name}" for name, short in short_names(memories_of(results)).items() if short != name)
+
+
 def _stages(results: Sequence[StreamResult]) -> Table:
     first = results[0]
     tasks = first.tasks
@@ -106,9 +121,15 @@ def _stages(results: Sequence[StreamResult]) -> Table:
         table.add_column("paper, T3 (all images, wide net)", justify="right")
     for row in aggregate(results):
         cells = [_spread([average[stage] for average in row["average"]]) for stage in range(len(tasks))]
-        cells += [str(len(row["seed"])), *([PAPER.get((row["memory"], row["kd"]), "")] if paper else [])]
-        table.add_row(_name(row), *cells)
+        cells += [str(len(row["seed"])), *([_published(row)] if paper else [])]
+        table.add_row(row["label"], *cells)
     return table
+
+
+def _published(row: dict[str, Any]) -> str:
+    """What the paper reports of a row's method, whatever its settings."""
+    method, _ = split_memory(row["memory"])
+    return PAPER.get((method, row["kd"]), "")
 
 
 def _is_the_papers(tasks: Sequence[str]) -> bool:
@@ -126,7 +147,7 @@ def _measures(results: Sequence[StreamResult]) -> Table:
         kept = row["memory_kept"][0]
         made = float(np.mean([memory["seconds"] for memory in row["memory_kept"]]))
         cells += [_images(kept), f"{kept['bytes'] / 1024:.1f}", duration(made)]
-        table.add_row(_name(row), *cells, duration(float(np.mean(row["seconds"]))))
+        table.add_row(row["label"], *cells, duration(float(np.mean(row["seconds"]))))
     return table
 
 
@@ -150,10 +171,6 @@ def _costs(result: StreamResult) -> Table:
     for stage, cost in enumerate(result["per_task"]):
         table.add_row(f"T{stage + 1}", duration(cost["seconds"]), _images(cost), f"{cost['bytes'] / 1024:.1f}")
     return table
-
-
-def _name(row: dict[str, Any]) -> str:
-    return clean_name(row["memory"]) + (" + KD" if row["kd"] else "")
 
 
 def _spread(values: Sequence[float]) -> str:

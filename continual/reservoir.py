@@ -1,5 +1,6 @@
 """Reservoir sampling: a uniform draw from everything seen so far, whatever its class (Vitter 1985)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,9 +34,9 @@ class Reservoir(Provider):
         if wanted > there:
             raise InputError(f"`ipc={ipc}` makes {wanted} images after task {stage + 1}, more than the {there} so far")
 
-    def most(self, task: Task) -> int:
-        """Of all classes together as many as there are: `check` sees to that."""
-        return sum(len(each.data.train) for each in self.stream.tasks)
+    def most(self, tasks: Sequence[Task]) -> int:
+        """Until the reservoir is full it holds what has been seen: all classes share it, whichever there is more of."""
+        return sum(len(task.data.train) for task in tasks) // self.stream.slots(len(tasks) - 1)
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
         stage = self.stream.stage_of(task)

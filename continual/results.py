@@ -113,16 +113,27 @@ def read_results(folder: Path) -> list[StreamResult]:
     """The result in a folder of `continual run`, or all of those in a folder of `continual compare`.
 
     Raises:
-        InputError: there are none, one that cannot be read (see `read_result`), or results of different streams.
+        InputError: there are none, one that cannot be read (see `read_result`), or results of runs that differ in
+            more than memory, distillation and seed.
     """
     files = [folder / RESULTS] if (folder / RESULTS).exists() else sorted(folder.glob(f"*/{RESULTS}"))
     if not files:
         raise InputError(f"no results in {str(folder)!r}: give the folder of a finished `continual run` or `compare`")
     results = [read_result(file) for file in files]
     for file, result in zip(files, results, strict=True):
-        if result.tasks != results[0].tasks:
-            raise InputError(f"{str(file)!r} is of other tasks than {str(files[0])!r}: they make no comparison")
+        if other := _different(result, results[0]):
+            raise InputError(f"{str(file)!r} has another {other} than {str(files[0])!r}: they make no comparison")
     return sorted(results, key=lambda result: (result["memory"], result["kd"], result["seed"]))
+
+
+def _different(one: StreamResult, other: StreamResult) -> str:
+    """What two runs that stand in one table must share and do not; empty where they share all of it."""
+    if one.tasks != other.tasks:
+        return "stream"
+    if one["budget"] != other["budget"]:
+        return "budget"
+    shared = (one["learning"].keys() & other["learning"].keys()) - {"kd", "trace"}  # versions add settings
+    return next((f"`{name}`" for name in sorted(shared) if one["learning"][name] != other["learning"][name]), "")
 
 
 def read_result(path: Path) -> StreamResult:

@@ -151,9 +151,12 @@ class TaskTraining(Training):
         "der: go on, and keep the network's answers with the memory, to answer so still; der++: its labels too",
     )
     der_weight: float = Field(
-        0.3, ge=0, description="weight of the squared distance to the answers that der and der++ keep (α)"
+        0.3,
+        ge=0,
+        description="weight of the squared distance to the answers that der and der++ keep (α; the authors' of der "
+        "for 500 images of CIFAR; of der++ 0.1 to 0.2)",
     )
-    der_labels: float = Field(0.5, ge=0, description="weight of the memory's labels with der++ (β)")
+    der_labels: float = Field(0.5, ge=0, description="weight of the memory's labels with der++ (β; the authors')")
     kd_softmax: Literal["steps", "joint"] = Field(
         "steps", description="one softmax per earlier step (EEIL), or one over all earlier classes"
     )
@@ -186,8 +189,18 @@ class TaskTraining(Training):
     gdumb_epochs: int = Field(
         1000,
         ge=1,
-        description="epochs of the gdumb scheme; but for `augment` the rest is the core's evaluation protocol, as in "
-        "the DM code",
+        description="epochs of the gdumb scheme; but for `augment` and what else begins with gdumb the rest is the "
+        "core's evaluation protocol, as in the DM code",
+    )
+    gdumb_batch_size: int = Field(
+        256,
+        ge=2,
+        description="images in a minibatch of the gdumb scheme; `batch_size` and `lr` are those of the others",
+    )
+    gdumb_protocol: Literal["paper", "equal-updates"] = Field(
+        "paper",
+        description="of the gdumb scheme: an epoch passes every tile of a formation (paper), or a memory with a "
+        "formation gets no more updates than others (equal-updates)",
     )
 
     def network(self, size: int) -> str:

@@ -121,6 +121,7 @@ class Stream:
                 "train": len(task.data.train),
                 "test": len(task.data.test),
                 "sha256": task.data.sha256,
+                "test_sha256": task.data.test_sha256,
                 "mean": task.data.spec.mean,
                 "std": task.data.spec.std,
             }

@@ -1,6 +1,5 @@
 """The state of long work on disk, from which it goes on bit for bit."""
 
-import glob
 import json
 import logging
 import time
@@ -12,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from proxyset.errors import InputError
-from proxyset.files import write_atomic
+from proxyset.files import remove_leftovers, write_atomic
 from proxyset.names import clean_name
 from proxyset.parsing import Schema, check
 from proxyset.tensors import check_seal, read_tensors, seal, write_bytes
@@ -55,8 +54,9 @@ class Checkpoint:
             state, header = _read(self.path)
         except InputError as error:
             raise InputError(f"cannot read the checkpoint {error}; `force=True` starts over") from None
-        if header.identity != self.identity:
-            different = [key for key in self.identity if self.identity[key] != header.identity.get(key)]
+        before, now = _placeless(header.identity), _placeless(self.identity)
+        if before != now:
+            different = [key for key in now if now[key] != before.get(key)]
             raise InputError(
                 f"the checkpoint {str(self.path)!r} is of other work (different: {', '.join(different) or 'keys'}); "
                 "give the same settings, or `force=True` starts over"
@@ -131,8 +131,20 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove it, and what a process killed while writing it left."""
         self.path.unlink(missing_ok=True)
-        for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
-            part.unlink(missing_ok=True)
+        remove_leftovers(self.path)
+
+
+def is_of(path: Path, identity: dict[str, Any]) -> bool:
+    """Whether the checkpoint at `path` can be read and is of the work with that identity."""
+    return _placeless(read_identity(path)) == _placeless(json.loads(json.dumps(identity)))
+
+
+def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
+    """Without the place of the data, which are recognised by their content wherever they lie."""
+    dataset = identity.get("dataset")
+    if not isinstance(dataset, dict):
+        return identity
+    return identity | {"dataset": {key: value for key, value in dataset.items() if key != "source"}}
 
 
 def read_step(path: Path) -> int:

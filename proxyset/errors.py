@@ -4,8 +4,10 @@ A message is one line: what is wrong, where, and what to do. It names settings a
 (`size=32`); the command line turns them into flags (--size 32).
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 
 MOST_TO_LIST = 20
 
@@ -20,6 +22,26 @@ class BusyError(InputError):
 
 class RunError(Exception):
     """Work that could not go on, through no mistake in the input."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within, what fails on the way out of an interruption is that interruption.
+
+    A signal may come inside a library's own clean-up, which then fails in turn: torch takes a mode off its stack twice.
+    """
+    handled = sys.exception()  # by whoever called, and over
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause not in (None, handled) and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__ if cause else None
+        if cause not in (None, handled):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -75,19 +75,6 @@ def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
 
 
 @overload
-def read_json(path: Path, model: type[M], *, limit: int = LARGEST_TEXT) -> M: ...
-@overload
-def read_json(path: Path, model: None = None, *, limit: int = LARGEST_TEXT) -> Any: ...
-def read_json(path: Path, model: type[M] | None = None, *, limit: int = LARGEST_TEXT) -> Any:
-    """The value in a JSON file; with a `model`, an instance of that.
-
-    Raises:
-        InputError: as `read_bytes` and `parse_json`.
-    """
-    return parse_json(read_bytes(path, limit), repr(str(path)), model)
-
-
-@overload
 def parse_json(text: str | bytes | bytearray, where: str, model: type[M]) -> M: ...
 @overload
 def parse_json(text: str | bytes | bytearray, where: str, model: None = None) -> Any: ...

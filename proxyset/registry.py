@@ -55,7 +55,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if entry is None and ":" in name:
             return import_object(name, self.kind)  # not kept: a notebook may import the module anew
         if entry is None:
-            raise InputError(f"unknown {self.kind} {short(name)}: {nearest(name, self)}")
+            own = f"your own {self.kind} is named package.module:name"
+            raise InputError(f"unknown {self.kind} {short(name)}: {nearest(name, self)} ({own})")
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
             entry = self._entries[name] = getattr(importlib.import_module(module), attribute)

@@ -44,6 +44,17 @@ Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=10 * 365 *
 """Seconds; in words 90s, 20min, 1h30min."""
 
 
+def _cluster_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value != "auto" and not (re.fullmatch(r"[^\s/]+", host) and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("must be auto or host:port")
+    return value
+
+
+ClusterAddress = Annotated[str, AfterValidator(_cluster_address)]
+"""Where a running Ray cluster is: auto, or host:port."""
+
+
 BYTES = {"B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
 
 

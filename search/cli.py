@@ -49,7 +49,7 @@ def rows_logged(command: "RunSettings", folder: "RunFolder") -> Iterator[None]:
     from search.commands import stored
 
     with logging_to(command.output.log_to, Subject(folder.path.name, folder.path.parent, stored(command))) as log:
-        trials = count(1)
+        trials = count(1 if command.output.force else len(folder.rows()) + 1)
 
         def tell(row: "Row") -> None:
             if row["score"] is not None:
@@ -63,7 +63,7 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     """Check everything, then begin the run, or go on with it; what a user got wrong leaves nothing behind."""
     from proxyset.compute.session import Session
     from proxyset.data.load import load
-    from proxyset.errors import InputError, RunError
+    from proxyset.errors import InputError, RunError, interruptible
     from search import driver
     from search.commands import stored
     from search.placement import place_by_flags
@@ -72,46 +72,46 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     from search.within import Limit
 
     placement = place_by_flags(command.execution, Session(command.compute))
+    started = time.time()
     dataset = load(command.data.dataset, **command.data.choices())
     display = Display(progress=True, say=say)
 
     def prepared() -> "Search":
         return prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
 
-    started = time.time()
     try:
         search = prepared()
         within = command.limit.within
         if within is not None:
-            command, keeping = fit(command, search, new=not folder.begun or command.output.force)
+            command, keeping = fit(command, search, within, folder)
             search = replace(prepared(), limit=Limit(started + within, keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:
-        driver.carry_out(search, folder, stored(command), over=command.output.force)
+        with interruptible():
+            driver.carry_out(search, folder, stored(command), over=command.output.force)
     except RunError as error:
         raise RunError(f"{error}; to go on: {resume_command(command, folder)}") from None
-    except KeyboardInterrupt:
-        if not folder.begun:
+    except KeyboardInterrupt as stop:
+        if not folder.begun or str(stop):
             raise
         raise KeyboardInterrupt(f"interrupted; to go on: {resume_command(command, folder)}") from None
 
 
-def fit(command: "RunSettings", search: "Search", new: bool) -> tuple["RunSettings", float]:
+def fit(command: "RunSettings", search: "Search", within: float, folder: "RunFolder") -> tuple["RunSettings", float]:
     """The command with as much work as fits into its time, and the seconds that networks to keep will take.
 
-    Args:
-        new: a run that has begun keeps what it began with.
+    A run that has begun keeps what it began with.
     """
     from proxyset.cli.options import change
+    from search.finals import read_finals
     from search.sources.proxies import seconds_to_build
-    from search.within import choose_within
+    from search.within import choose_within, seconds_to_keep
 
-    assert command.limit.within is not None
-    if not new:
-        return command, 0.0
+    if folder.begun and not command.output.force:
+        return command, seconds_to_keep(search, within, len(read_finals(folder.path)))
     building = seconds_to_build(search.plan.proxies, search.placement.session)
-    choice = choose_within(search, command.limit.within, building)
+    choice = choose_within(search, within, building)
     say(str(choice))
     return change(command, **choice.settings), choice.seconds["networks to keep"]
 

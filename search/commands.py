@@ -20,6 +20,7 @@ from search.settings import (
     SpaceChoice,
     TrialTraining,
     defaults,
+    usual_truth,
 )
 
 RUNS = Path("runs")
@@ -175,8 +176,9 @@ class PredictSettings(Command):
 def resolve(command: RunSettings) -> RunSettings:
     """The command with nothing left open."""
     values = flatten(command)
-    promote = command.rankings.promote or int(command.limit.within is not None)
-    meaning = defaults(command.data.dataset, command.space.space is not None, promote)
+    keeps = bool(command.rankings.promote) or command.limit.within is not None
+    truth = usual_truth(keeps, values["truth_file"])
+    meaning = defaults(command.data.dataset, command.space.space is not None, truth)
     return change(command, **{name: value for name, value in meaning.items() if values[name] is None})
 
 

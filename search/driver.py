@@ -1,10 +1,12 @@
 """One search from what was asked to its rows: choose, build, train."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from proxyset.cli.advice import advice
+from proxyset.advice import advice
+from proxyset.artefact.proxy_set import ProxySet
 from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
@@ -14,7 +16,7 @@ from proxyset.seeds import make_generator, sample
 from search.advice import cheaper_trials
 from search.final import train_finally
 from search.finals import read_finals
-from search.folder import SOURCES, RunFolder
+from search.folder import PLAN, SOURCES, RunFolder
 from search.jobs import estimate, first_jobs, next_rungs, promoted, seconds_per_image, together_jobs
 from search.keeper import Keeper
 from search.placement import Placement
@@ -45,46 +47,61 @@ def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: b
         RunError: the work could not go on; what is finished is kept.
     """
     plan = {"data": search.content, "names": [candidate.name for candidate in search.candidates]}
+    if over or "test" in (folder.read(PLAN) or {"test": ""}):  # runs of before do not say it
+        plan["test"] = search.dataset.test_sha256
     if not over:
         folder.check(config, plan, MAY_CHANGE)
     notices = [*search.notices, *announce(search.plan.proxies, search.placement.session)]
     with _cluster(search.placement):
         for line in notices:
             search.display.say(line)
+        proxies = None
         if over:
+            proxies = _obtained_first(search)
             folder.clear()
         new = not folder.begun
         try:
             folder.begin(config, plan)
-            _carry_on(search, folder)
+            _carry_on(search, folder, proxies)
         except InputError:
             if new and not folder.rows():
                 folder.discard()
             raise
 
 
-def _carry_on(search: Search, folder: RunFolder) -> None:
-    """What is left to do of a run that has begun."""
+def _carry_on(search: Search, folder: RunFolder, proxies: list[ProxySet] | None) -> None:
+    """What is left to do of a run that has begun.
+
+    Args:
+        proxies: the proxy sets (None: they are still to be read or built).
+    """
     folder.drop_torn_row()
     _warn_of_threads(search, folder.rows())
-    context = _context(search, folder)
+    context = _context(search, folder, _obtained(search) if proxies is None else proxies)
     with _until(search, "trials are left"):
-        later = [job for number in range(1, RUNGS) for job in next_rungs(context, number)]
-        done = sum(row["source"] in {job.source for job in later} for row in folder.rows())
-        later = later[done:]  # for the estimate: which architectures they are of is not known yet
+        later = _on_rungs(context, folder)
         jobs = first_jobs(context)
         if search.settings.promote and folder.unfinished(jobs):
             rankings = {job.source for job in jobs} - {AGAIN}
             most = min(search.settings.promote * len(rankings), len(search.candidates))
             _say_networks("in the end, up to ", most, context, search)
         _run(jobs, context, search, folder, later)
-        for number in range(1, RUNGS):
+        for number in range(1, RUNGS if search.settings.halving else 1):
             scores = mean_scores(folder.rows(), list(context.candidates))
             _run(next_rungs(context, number, scores), context, search, folder)
         _run_together(context, search, folder)
     if search.settings.promote:
         with _until(search, "networks are left"):
             _finish(context, search, folder)
+
+
+def _on_rungs(context: TrialContext, folder: RunFolder) -> list[Job]:
+    """As many trials as are left on later rungs, for the estimate: which architectures they are of is not known yet."""
+    if not context.settings.halving:
+        return []
+    later = [job for number in range(1, RUNGS) for job in next_rungs(context, number)]
+    sources = {job.source for job in later}
+    return later[sum(row["source"] in sources for row in folder.rows()) :]
 
 
 @contextlib.contextmanager
@@ -107,16 +124,9 @@ def _cluster(placement: Placement) -> Iterator[None]:
         yield
 
 
-def _context(search: Search, folder: RunFolder) -> TrialContext:
-    """What the trials share; proxy sets are built for it."""
-    dataset, session, display = search.dataset, search.placement.session, search.display
-    proxies = []
-    for plan in search.plan.proxies:
-        missing, line = plan.missing, shown(display.progress, plan.name)
-        with _closing(line):
-            proxies.append(obtain(plan, session, line))
-        if missing:
-            display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
+def _context(search: Search, folder: RunFolder, proxies: Sequence[ProxySet]) -> TrialContext:
+    """What the trials share."""
+    dataset = search.dataset
     sources = make_sources(search.plan, proxies, dataset, search.settings, search.columns)
     folder.write_once(SOURCES, {name: source.facts() for name, source in sources.items()}, "a proxy set")
     sets = {plan.name: pack(proxy.data.unfold()) for plan, proxy in zip(search.plan.proxies, proxies, strict=True)}
@@ -128,6 +138,26 @@ def _context(search: Search, folder: RunFolder) -> TrialContext:
         sets[SCORED] = pack(scored)
     by_name = {candidate.name: candidate for candidate in search.candidates}
     return TrialContext(dataset.spec, search.settings, sets, sources, by_name)
+
+
+def _obtained(search: Search) -> list[ProxySet]:
+    """The proxy sets, built where they are missing."""
+    proxies, display = [], search.display
+    for plan in search.plan.proxies:
+        missing, line = plan.missing, shown(display.progress, plan.name)
+        with _closing(line):
+            proxies.append(obtain(plan, search.placement.session, line))
+        if missing:
+            display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
+    return proxies
+
+
+def _obtained_first(search: Search) -> list[ProxySet]:
+    """The proxy sets of a run that takes the place of another, which stays until nothing can be refused any more."""
+    try:
+        return _obtained(search)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing is replaced yet: the same command goes on") from None
 
 
 def scored_on(dataset: Dataset, settings: RankingSettings) -> ImageSet:
@@ -186,20 +216,23 @@ def _run_together(context: TrialContext, search: Search, folder: RunFolder) -> N
 
 def _say_networks(words: str, count: int, context: TrialContext, search: Search) -> None:
     """How many networks are trained to be kept, and how long that takes on this machine."""
-    time = ""
+    how_long = ""
     if search.placement.pool.address is None:
         images = count * (search.settings.final_epochs or 1) * len(search.dataset.train)
         seconds = images * seconds_per_image(context, search.placement) / min(search.placement.at_once, count)
-        time = f", estimated: {duration(seconds)}"
-    search.display.say(f"{words}{count} networks are trained on the whole set to be kept{time}")
+        how_long = f", estimated: {duration(seconds)}"
+    search.display.say(f"{words}{count} networks are trained on the whole set to be kept{how_long}")
 
 
 def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
     """Train the best of every ranking to be kept, as far as they are not."""
     names, done = promoted(context, folder.rows()), read_finals(folder.path)
-    left = [name for name in names if name not in {row["name"] for row in done}]
+    kept = {row["name"] for row in done if row["error"] is None}  # what failed is tried again
+    left = [name for name in names if name not in kept]
     if not left:
         return
+    if search.limit is not None and time.time() > search.limit.end:
+        raise TimeIsUp("the time is up")
     _say_networks("", len(left), context, search)
     line = shown(search.display.progress, "final training")
     with _closing(line):

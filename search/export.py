@@ -93,11 +93,13 @@ def export(network: Network, net: nn.Module, form: Format, path: Path, *, force:
 def script(network: Network, form: Format) -> str:
     """The script that loads the model beside it."""
     spec, tested = network.spec, network.facts.get("test")
-    about = json.dumps(network.name) + (f", test accuracy {100 * tested:.1f} %" if tested is not None else "")
+    about = json.dumps(network.name, ensure_ascii=False) + (
+        f", test accuracy {100 * tested:.1f} %" if tested is not None else ""
+    )
     return (WITH_ONNX if form == "onnx" else WITH_TORCH).format(
         about=about,
         script=SCRIPT,
-        classes=json.dumps(list(spec.class_names)),
+        classes=json.dumps(list(spec.class_names), ensure_ascii=False),
         load=LOAD[form].format(model=MODEL[form]),
         channels=spec.channels,
         size=spec.size,

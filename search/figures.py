@@ -58,8 +58,11 @@ def scatter(scores: MeanScores, summary: dict[str, Any]) -> Figure | None:
     ranking's first choice and the true best are named.
     """
     truth, facts = scores.get(TRUTH), summary["sources"]
-    proxies = {name: scores[name] for name in facts if name != TRUTH and name in scores}
-    if truth is None or len(truth) < 2 or not proxies:
+    if truth is None:
+        return None
+    ranked = {name: scores[name] for name in facts if name != TRUTH and name in scores}
+    proxies = {name: one for name, one in ranked.items() if len(one.index.intersection(truth.index)) > 1}
+    if not proxies:
         return None
     across = min(PANELS_ACROSS, len(proxies))
     down = -(-len(proxies) // across)

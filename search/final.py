@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,12 +142,12 @@ def train_finally(
         finisher = Finisher(context, placement.session, on_epoch, until)
         run_jobs(lambda: finisher, names, Pool(), keep)
         return
-    pool = replace(placement.pool, object_store=placement.pool.object_store + 2 * context.nbytes)
 
     def lost(name: str, why: str) -> Trained:
         return _empty(name) | {"error": _words(why)}, {}
 
-    run_jobs(partial(_finisher, context, placement.compute, until), names, pool, keep, lost)
+    make = partial(_finisher, context, placement.compute, until)
+    run_jobs(make, names, placement.pool_for(context.nbytes), keep, lost)
 
 
 def _network(row: Row, weights: dict[str, Tensor], context: TrialContext, search: "Search") -> Network:

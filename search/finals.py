@@ -28,18 +28,20 @@ def network_path(run: Path, name: str) -> Path:
 
 
 def read_finals(run: Path) -> "list[Row]":
-    """The lines. A last one that a kill cut short does not count.
+    """The lines, of each architecture the last: one that failed may be tried again. A last line that a kill cut short
+    does not count.
 
     Raises:
-        InputError: another line is damaged, was changed, or repeats an architecture.
+        InputError: another line is damaged, was changed, or repeats an architecture that had not failed.
     """
     path = run / FINALS
-    rows = read_rows(path, Final) if path.exists() else []
-    names = [row["name"] for row in rows]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise InputError(f"{str(path)!r} has {repeated!r} twice")
-    return rows
+    latest: dict[str, Row] = {}
+    for row in read_rows(path, Final) if path.exists() else []:
+        name = row["name"]
+        if name in latest and latest[name]["error"] is None:
+            raise InputError(f"{str(path)!r} has {name!r} twice")
+        latest[name] = row
+    return list(latest.values())
 
 
 def append_final(run: Path, row: "Row") -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from proxyset.compute.threads import threads
 from proxyset.seeds import make_generator
 from search.placement import Placement
 from search.scores import MeanScores, best_first, mean_scores
@@ -28,7 +28,7 @@ def first_jobs(context: TrialContext) -> list[Job]:
         for name in context.candidates
         for source in context.sources.values()
         if not source.together
-        and (source.name != TRUTH or name in checked)
+        and (source.name not in (TRUTH, AGAIN) or name in checked)
         and (source.repeats or repeat == 0)
         and source.covers(name)
         and (not isinstance(source, Rung) or source.number == 0)
@@ -90,11 +90,7 @@ def estimate(jobs: Sequence[Job], context: TrialContext, placement: Placement) -
 
 def seconds_per_image(context: TrialContext, placement: Placement) -> float:
     """Time of training on one image where a trial runs, from a few timed steps: a mean over some architectures."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(placement.threads)
-    try:
+    with threads(placement.threads):
         bench = Workbench(context, placement.trial_session())
         some = list(context.candidates.values())[:: max(1, len(context.candidates) // TIMED)]
         return float(np.mean([bench.seconds_per_image(candidate) for candidate in some]))
-    finally:
-        torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from proxyset.report.plots import Axis, Plot, Point, Series
 from search.folder import Record
 from search.rank import far_below
 from search.scores import MeanScores, mean_scores
-from search.sources.trained import TRUTH
+from search.sources.trained import AGAIN, TRUTH
 from search.tables import choice_table, cost_table, ending, notes, trust_table
 
 MOST_POINTS = 6000  # of all plots; of more architectures these are taken evenly from best to worst
@@ -64,7 +64,7 @@ def _tables(summary: dict[str, Any]) -> list[Part]:
 
 def sentence(record: Record, summary: dict[str, Any]) -> str:
     """What was done, in one sentence, and what came of it."""
-    proxies = [name for name in record.sources if name != TRUTH]
+    proxies = [name for name in record.sources if name not in (TRUTH, AGAIN)]
     count, truth = len(record.names), summary["truth"]
     words = f"{count} architectures were ranked by {in_words(proxies)}"
     if not truth["n"]:

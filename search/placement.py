@@ -47,6 +47,11 @@ class Placement:
         """torch's threads in a trial."""
         return torch.get_num_threads() if self.here else self.pool.cpus
 
+    def pool_for(self, nbytes: int) -> Pool:
+        """The pool with room for so many bytes of images, and no more workers than were asked for."""
+        pool = replace(self.pool, object_store=self.pool.object_store + 2 * nbytes)
+        return pool if pool.address is None else replace(pool, workers=self.max_concurrent)
+
     def trial_session(self) -> Session:
         """A session that computes as the trials do."""
         return self.session if self.here else Session(self.compute)

@@ -28,7 +28,7 @@ def classify(network: Network, pictures: Sequence[Path], top: int = 1) -> list[d
     """
     spec, data = network.spec, network.facts.get("dataset", {})
     how = {name: data[name] for name in ("resize", "background") if name in data}
-    form = Decoding(spec.size, spec.channels, **how)
+    form = Decoding(spec.size, spec.channels, on_error=None, **how)
     net = network.build()
     images = decode(((str(path), path) for path in pictures), len(pictures), form).images
     with torch.no_grad():

@@ -13,6 +13,7 @@ from search.placement import Placement
 from search.settings import RankingSettings, SpaceChoice, fill, truth_count
 from search.sources.proxies import Proxies, SourcePlan, plan_sources
 from search.sources.table import Columns, read_columns
+from search.sources.trained import TRUTH
 from search.space import Candidate, Space, choose
 from search.trial import check_memory
 from search.within import Limit
@@ -94,6 +95,10 @@ def prepare(
     known = columns[settings.truth_column] if columns and settings.truth_column else candidates
     _check_counts(settings, len(candidates), len(known))
     plan = plan_sources(proxies, dataset, settings, placement.session, content)
+    if TRUTH in plan.named and settings.truth == "none":
+        raise InputError(
+            "`proxy=whole` is the noise ceiling of the truth, and `truth=none` leaves that out: `truth=all`"
+        )
     notices += [f"{one.name} was made with the images that rank" for one in plan.proxies if one.saw_more(dataset)]
     check_memory(candidates, dataset.spec, settings, placement.session)
     code = space.space if isinstance(space, SpaceChoice) else space if isinstance(space, str) else None

@@ -24,9 +24,10 @@ class Config(Schema):
 
 
 class Plan(Schema):
-    """plan.json: a hash of the data, and the architectures in their order."""
+    """plan.json: a hash of the data (of test images, too, but in older runs), and the architectures in their order."""
 
     data: str
+    test: str | None = None
     names: Annotated[list[str], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from search.folder import SUMMARY, Record
 from search.rank import lead, spearman, summarise
 from search.scores import MeanScores, best_first, frame, mean_scores
 from search.sources.base import unit_of
+from search.sources.table import ColumnSource
 from search.sources.trained import AGAIN, EARLY, TRUTH
 from search.trial import Row
 from search.verdict import judge
@@ -142,8 +143,12 @@ def found(finals: list[Row]) -> dict[str, Any]:
 
 
 def verdicts(sources: dict[str, Any], free: list[str], scores: MeanScores, seed: int) -> list[dict[str, str]]:
-    """What to think of each proxy set: see `verdict.judge`. Empty without a truth."""
-    rivals = {name: name in free for name, facts in sources.items() if name in free or name == RANDOM}
+    """What to think of each proxy set: see `verdict.judge`. Empty without a truth.
+
+    Columns of a table cost nothing here because somebody else has trained them: they are no free rivals.
+    """
+    looked_up = {name for name, facts in sources.items() if facts.get("kind") == ColumnSource.__name__}
+    rivals = {name: name in free for name in sources if name == RANDOM or name in set(free) - looked_up}
     rows = []
     for name in sources:
         if name in (*free, TRUTH, AGAIN, EARLY) or name not in scores:
@@ -169,9 +174,10 @@ def _best(scores: "pd.Series[float]", k: int, truth: "pd.Series[float]") -> dict
 def _ceiling(rows: list[Row], names: list[str], repeats: int) -> dict[str, float]:
     """How well the whole set under another seed ranks as the whole set does, each by the mean of `repeats`."""
     scores = mean_scores(rows, names, repeats)
-    if AGAIN not in scores or TRUTH not in scores:
+    nothing = pd.Series(dtype=float)
+    both = scores.get(AGAIN, nothing).index.intersection(scores.get(TRUTH, nothing).index)
+    if len(both) < 2:
         return {"repeats": repeats, "spearman": float("nan")}
-    both = scores[AGAIN].index.intersection(scores[TRUTH].index)
     again, truth = (scores[name][both].to_numpy() for name in (AGAIN, TRUTH))
     return {"repeats": repeats, "spearman": float(spearman(again, truth))}
 

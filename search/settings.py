@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.settings import Compute, Distinct, SeedNumber, Settings
+from proxyset.settings import ClusterAddress, Compute, Distinct, SeedNumber, Settings
 from proxyset.train.recipe import Recipe, Training
 
 PAPER: dict[str, Any] = {
@@ -198,7 +198,7 @@ class Execution(Settings):
         le=MOST_WORKERS,
         description="trials at once on this machine (default: as its cores allow; 0: one by one, without Ray)",
     )
-    address: str | None = Field(None, description="a running Ray cluster: auto, or host:port")
+    address: ClusterAddress | None = Field(None, description="a running Ray cluster: auto, or host:port")
     cpus_per_trial: int = Field(1, ge=1, description="cores, and torch threads, of a trial")
     gpus_per_trial: float | None = Field(
         None,
@@ -213,7 +213,7 @@ class Execution(Settings):
     def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("workers") is not None:
             raise ValueError("`workers` is for this machine; on a cluster use `max_concurrent`")
-        return _checked_address(value)
+        return value
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -230,29 +230,33 @@ class Execution(Settings):
         return value
 
 
-def _checked_address(value: str | None) -> str | None:
-    host, colon, port = (value or "auto").rpartition(":")
-    if value not in (None, "auto") and not (host and colon and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("is auto, or host:port")
-    return value
-
-
-MAY_CHANGE = frozenset({*Execution.model_fields, *Compute.model_fields, "build", "promote"} - {"precision"})
-"""Settings of which a score does not depend, so that a resumed run may be given other values."""
+MAY_CHANGE = frozenset(
+    {*Execution.model_fields, *Compute.model_fields, "build", "promote", "dataset", "data_root"} - {"precision"}
+)
+"""Settings of which a score does not depend, so that a resumed run may be given other values. The images themselves are
+recognised by their content (`plan.json`), wherever they lie.
+"""
 
 S = TypeVar("S", bound=Settings)
 
 
-def defaults(dataset: str, own_space: bool = False, promote: int = 0) -> dict[str, Any]:
+def defaults(dataset: str, own_space: bool = False, truth: str = "all") -> dict[str, Any]:
     """What settings that were left open mean.
 
     Args:
         dataset: its name; the embedded digits have values of their own.
         own_space: whether a user's architectures are ranked.
-        promote: as in `Comparison`.
+        truth: see `usual_truth`.
     """
-    values = PAPER | (DIGITS if dataset == "digits" else {}) | {"truth": "none" if promote else "all"}
+    values = PAPER | (DIGITS if dataset == "digits" else {}) | {"truth": truth}
     return values | {"where": ""} if own_space else values
+
+
+def usual_truth(keeps: bool, truth_file: Path | None) -> str:
+    """Which architectures get a truth where nothing is said: none where networks are kept in its place, for whole-set
+    training is what costs; all where a table has it.
+    """
+    return "none" if keeps and truth_file is None else "all"
 
 
 def fill(settings: S, dataset: str) -> S:
@@ -262,7 +266,8 @@ def fill(settings: S, dataset: str) -> S:
         settings: one of the groups above.
         dataset: its name.
     """
-    values = defaults(dataset, getattr(settings, "space", None) is not None, getattr(settings, "promote", 0))
+    truth = usual_truth(bool(getattr(settings, "promote", 0)), getattr(settings, "truth_file", None))
+    values = defaults(dataset, getattr(settings, "space", None) is not None, truth)
     left_open = {name for name in type(settings).model_fields if getattr(settings, name) is None}
     return settings.model_copy(update={name: value for name, value in values.items() if name in left_open})
 

@@ -14,7 +14,7 @@ from proxyset.names import clean_name
 from proxyset.nets.arch import Arch, all_archs
 from proxyset.nets.build import NETS, build_foreign, build_net, check_net, outline
 from proxyset.nets.cells import Cell, is_cell
-from proxyset.registry import describe, import_object
+from proxyset.registry import describe
 from proxyset.seeds import make_generator
 from proxyset.settings import short
 from search.settings import SAMPLE, SpaceChoice
@@ -128,7 +128,7 @@ def load_space(reference: str) -> list[Candidate]:
     Raises:
         InputError: it cannot be imported, or does not yield that.
     """
-    function = SPACES[reference] if reference in SPACES else import_object(reference, "space")
+    function = SPACES[reference]
     try:
         entries = list(islice(function(), MOST + 1))
     except Exception as error:  # whatever a user's function raises

@@ -75,13 +75,13 @@ def notes(summary: dict[str, Any]) -> list[str]:
 def missing(summary: dict[str, Any]) -> list[str]:
     """What is not there to hold a ranking against, and what would bring it."""
     if not summary["truth"]["n"]:
-        return ["no verdict: nothing was trained on the whole set to compare with (--truth sample:20)"]
+        return ["no verdict: nothing was trained on the whole set to compare with (truth=sample:20)"]
     there = summary["sources"]
     lines = []
     if AGAIN not in there:
         lines.append("no noise ceiling: `whole` among the proxies trains the whole set again, under another seed")
     if not any(facts["free"] for facts in there.values()):
-        lines.append("no free rankings beside it: --no-free left them out")
+        lines.append("no free rankings beside it: free=False left them out")
     return lines
 
 

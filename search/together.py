@@ -8,6 +8,7 @@ from proxyset.compute.ray_environment import prepare_ray
 from proxyset.errors import RunError
 from search.placement import Placement
 from search.sources.base import Source
+from search.sources.halving import Rung
 from search.sources.trained import TRUTH
 from search.trial import Job, Row, TrialContext, Workbench, row_of
 
@@ -19,10 +20,16 @@ def budget(rows: Sequence[Row], context: TrialContext, placement: Placement) -> 
         RunError: no source has trained anything, so there is no time to be given.
     """
     for source in context.sources.values():
-        spent = sum(row["seconds"] for row in rows if row["source"] == source.name)
+        ranking = _ranking(source)
+        alike = {name for name, one in context.sources.items() if _ranking(one) == ranking}  # rungs of a halving
+        spent = sum(row["seconds"] for row in rows if row["source"] in alike)
         if spent and _is_proxy(source):
-            return source.name, source.seconds + spent / placement.at_once
+            return ranking, source.seconds + spent / placement.at_once
     raise RunError("asha gets the time of the first proxy that trains, and none has: name one, such as random")
+
+
+def _ranking(source: Source) -> str:
+    return source.ranking if isinstance(source, Rung) else source.name
 
 
 def _is_proxy(source: Source) -> bool:
@@ -41,11 +48,11 @@ def run_together(
     Raises:
         InputError, RunError: see `search.tune.halve`.
     """
-    pool = Pool(workers=1) if placement.here else placement.pool
+    where = replace(placement, pool=Pool(workers=1)) if placement.here else placement
+    pool = where.pool_for(context.nbytes)
     prepare_ray(local=pool.address is None)
     from search.tune import Reached, halve
 
-    pool = replace(pool, object_store=pool.object_store + 2 * context.nbytes)
     names = [job.candidate for job in jobs]
     reached = halve(names, context, pool, placement.compute, seconds)
     bench = Workbench(context, placement.session)

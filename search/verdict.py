@@ -60,9 +60,6 @@ class Verdict:
     grade: Grade
     why: str
 
-    def __str__(self) -> str:
-        return f"{self.name}: {self.grade}: {self.why}"
-
 
 def judge(
     name: str, scores: Mapping[str, Scores], truth: Scores, rivals: Mapping[str, bool], seed: int, ceiling: str | None

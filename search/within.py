@@ -88,6 +88,31 @@ def choose_within(search: "Search", seconds: float, building: float) -> Choice:
     if count:
         raise InputError(f"`within` chooses how many architectures there are; `truth=sample:{count}` names a number")
     started = time.monotonic()
+    each = _seconds_each(search)
+    left = MARGIN * (seconds - (time.monotonic() - started))
+    building, changed = _building(search, building, BUILDING * left)
+    keeping, kept = _keeping(search, each, KEEPING * (left - building))
+    trials, tried = _trials(search, each, left - building - keeping)
+    parts = {"building": building, "trials": trials, "networks to keep": keeping}
+    return Choice(changed | tried | kept, parts)
+
+
+def seconds_to_keep(search: "Search", seconds: float, done: int) -> float:
+    """Of the `seconds` in which a run goes on, those that its networks to keep need: at most 40 %.
+
+    Args:
+        done: networks that it keeps already.
+    """
+    settings = search.settings
+    count = settings.promote * _rankings(search) - done
+    if count <= 0:
+        return 0.0
+    images = count * (settings.final_epochs or 1) * _looked_at(search, len(search.dataset.train))
+    return min(KEEPING * seconds, images * _seconds_each(search) / min(search.placement.at_once, count))
+
+
+def _seconds_each(search: "Search") -> float:
+    """Of training on an image, measured."""
     context = TrialContext(
         search.dataset.spec,
         search.settings,
@@ -95,13 +120,7 @@ def choose_within(search: "Search", seconds: float, building: float) -> Choice:
         {},
         {candidate.name: candidate for candidate in search.candidates},
     )
-    each = seconds_per_image(context, search.placement)
-    left = MARGIN * (seconds - (time.monotonic() - started))
-    building, changed = _building(search, building, BUILDING * left)
-    keeping, kept = _keeping(search, each, KEEPING * (left - building))
-    trials, tried = _trials(search, each, left - building - keeping)
-    parts = {"building": building, "trials": trials, "networks to keep": keeping}
-    return Choice(changed | tried | kept, parts)
+    return seconds_per_image(context, search.placement)
 
 
 def _too_short(what: str, seconds: float, limit: float) -> InputError:
@@ -179,10 +198,10 @@ def _an_architecture(search: "Search", epochs: int, each: float) -> float:
     size = sizes[0] if sizes else settings.ipc * spec.classes
     scope = Scope(settings.model_copy(update={"epochs": epochs}), len(search.dataset.train), size)
     named = [kind.make(name, scope) for name, kind in plan.named.items() if name != TRUTH]
-    again = TRUTH in plan.named  # the noise ceiling
     count = truth_count(settings.truth or "none")
-    share = 1.0 if count is None else count / len(search.candidates)
-    share = 0.0 if settings.truth_file is not None else share  # nothing is trained for it
+    checked = 1.0 if count is None else count / len(search.candidates)
+    again = checked if TRUTH in plan.named else 0.0  # the noise ceiling
+    share = 0.0 if settings.truth_file is not None else checked  # nothing is trained for it
     whole = (share + again) * (settings.whole_epochs or 1) * len(search.dataset.train)
     trained = epochs * share_of_epochs(settings.halving) * sum(sizes) + whole
     trained += sum(source.images_trained(scope.settings) for source in named)

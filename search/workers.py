@@ -1,7 +1,7 @@
 """The trials of a search, spread over this process, worker processes of this machine, or a cluster."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxyset.compute.dispatch import Assignment
 from proxyset.compute.parallel import Pool, spread_jobs, stream_jobs
@@ -46,11 +46,5 @@ def run_trials(jobs: Sequence[Job], context: TrialContext, placement: Placement,
         bench = Workbench(context, placement.session)
         stream_jobs(Assignment(lambda: bench.run, jobs, hand_on), Pool())
     else:
-        spread_jobs(Assignment(make, jobs, hand_on, lost, kind=lambda job: job.source), _pool(placement, context))
-
-
-def _pool(placement: Placement, context: TrialContext) -> Pool:
-    """The pool with room for the images, and no more workers than were asked for."""
-    pool = placement.pool
-    pool = replace(pool, object_store=pool.object_store + 2 * context.nbytes)
-    return pool if pool.address is None else replace(pool, workers=placement.max_concurrent)
+        assignment = Assignment(make, jobs, hand_on, lost, kind=lambda job: job.source)
+        spread_jobs(assignment, placement.pool_for(context.nbytes))

@@ -12,18 +12,18 @@ class Afresh(Scheme):
     phase: str
     """Names the random numbers of the training."""
 
-    def recipe(self) -> Recipe:
-        """How each network is trained."""
+    def recipe(self, stage: int) -> Recipe:
+        """How the network after `stage` is trained."""
         raise NotImplementedError
 
     def learn(self, stage: int) -> None:
         self.memory.add(stage)
         self.net = self.trainer.fresh(stage)
         data = self.memory.rehearsal(self.stream.seen(stage))
-        self.trainer.train(self.net, data, Phase(stage, self.phase, self.recipe()))
+        self.trainer.train(self.net, data, Phase(stage, self.phase, self.recipe(stage)))
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
-        return [(self.recipe(), self.memory.trained_on(stage))]
+        return [(self.recipe(stage), self.memory.trained_on(stage))]
 
     def rebuild(self, stages: int) -> Classifier:
         return self.trainer.fresh(stages - 1)

@@ -77,7 +77,7 @@ class Der(Scheme):
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
         new = len(self.stream.tasks[stage].data.train)
-        return [(self.learning.stage_recipe(), new + self.memory.trained_on(stage - 1))]
+        return [(self.learning.stage_recipe(), 2 * new if stage > 0 else new)]  # half of each minibatch is memory
 
     def rebuild(self, stages: int) -> Classifier:
         return self.trainer.grown(stages)

@@ -59,11 +59,16 @@ class Eeil(Scheme):
             self.trainer.train(self.net, data, phase)
 
     def trainings(self, stage: int) -> list[tuple[Recipe, int]]:
-        new = kept = self.memory.trained_on(stage)
+        kept, task = self.memory.trained_on(stage), self.stream.tasks[stage]
         if self.learning.current_data == "full":
-            new = len(self.stream.tasks[stage].data.train) + self.memory.trained_on(stage - 1)
+            new, old = len(task.data.train), self.memory.trained_on(stage - 1)
+        else:
+            new = kept * len(task.classes) // self.stream.slots(stage)
+            old = kept - new
+        if self.learning.batches == "balance" and old:
+            old = new  # half of each minibatch, until every new image has come
         tuning = [(self.learning.balanced_recipe(), kept)] if self._fine_tunes(stage) and kept else []
-        return [(self.learning.stage_recipe(), new), *tuning]
+        return [(self.learning.stage_recipe(), new + old), *tuning]
 
     def rebuild(self, stages: int) -> Classifier:
         return self.trainer.grown(stages)

@@ -4,7 +4,7 @@ from continual.schemes.afresh import Afresh
 from continual.settings import NONE, Learning
 from continual.stream import Stream
 from proxyset.errors import InputError
-from proxyset.train.protocols import Evaluation
+from proxyset.train.protocols import PAPER, Evaluation
 from proxyset.train.recipe import Recipe
 
 
@@ -21,7 +21,16 @@ class GDumb(Afresh):
 
     @classmethod
     def describe(cls, learning: Learning) -> str:
-        return f"gdumb: a fresh network on the memory only, {learning.gdumb_epochs} epochs"
+        how = f"{learning.gdumb_epochs} epochs, minibatches of {learning.gdumb_batch_size}"
+        how += "" if learning.gdumb_protocol == PAPER else f", {learning.gdumb_protocol}"
+        return f"gdumb: a fresh network on the memory only, {how}"
 
-    def recipe(self) -> Recipe:
-        return Evaluation(epochs=self.learning.gdumb_epochs, augment=self.learning.augment).resolved()
+    def recipe(self, stage: int) -> Recipe:
+        learning, memory = self.learning, self.memory
+        protocol = Evaluation(
+            protocol=learning.gdumb_protocol,
+            epochs=learning.gdumb_epochs,
+            batch_size=learning.gdumb_batch_size,
+            augment=learning.augment,
+        )
+        return protocol.resolved(memory.size(stage), memory.formation)

@@ -14,5 +14,5 @@ class Joint(Afresh):
     def describe(cls, learning: Learning) -> str:
         return f"joint: a fresh network on all data of the tasks so far, {learning.epochs} epochs"
 
-    def recipe(self) -> Recipe:
+    def recipe(self, stage: int) -> Recipe:
         return self.learning.stage_recipe()

@@ -25,7 +25,7 @@ from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
-from proxyset.errors import InputError, RunError
+from proxyset.errors import InputError, RunError, interruptible
 from proxyset.methods.base import DEFAULT_NET, Context, Method, Problem
 from proxyset.methods.registry import get_method
 from proxyset.methods.synthesis import LearnedMethod
@@ -224,7 +224,8 @@ def build_claimed(
     if wanted.clock is not None:
         checkpoint.begin(wanted.clock.spent)
     try:
-        proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, path)
+        with interruptible():
+            proxy = _build(wanted, session, engine, shown(progress, path.stem), checkpoint, path)
     except RunError as error:
         where = f" ({checkpoint.path})" if checkpoint.path.exists() else ""
         raise RunError(f"{error}{where}") from None

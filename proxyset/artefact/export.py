@@ -25,6 +25,7 @@ from proxyset.data.npz import TARGETS as ARRAY
 from proxyset.data.parquet import TARGET as COLUMN
 from proxyset.data.picture import png
 from proxyset.data.spec import to_pixels
+from proxyset.data.split import FLIP
 from proxyset.data.tiles import FORMATION
 from proxyset.errors import InputError
 from proxyset.files import write_atomic
@@ -136,7 +137,7 @@ def _fill(folder: Path, write: Writer, proxy: ProxySet, pixels: Tensor) -> None:
     """An export into an empty folder, with the marker that lists its files."""
     write(proxy, pixels, folder)
     tiles = {FORMATION: proxy.data.formation} if proxy.data.formation > 1 else {}
-    write_marker(folder, KIND, files=sorted(_files_below(folder)), **tiles)
+    write_marker(folder, KIND, files=sorted(_files_below(folder)), **{FLIP: proxy.spec.flip}, **tiles)
 
 
 def _to_folder(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
@@ -176,6 +177,7 @@ def _to_npz(proxy: ProxySet, pixels: Tensor, path: Path) -> None:
         more[ARRAY] = proxy.data.targets.numpy()
     if proxy.data.formation > 1:
         more[FORMATION] = np.array(proxy.data.formation)
+    more[FLIP] = np.array(proxy.spec.flip)
     np.savez_compressed(
         buffer,
         x_train=pixels.permute(0, 2, 3, 1).numpy(),
@@ -231,6 +233,7 @@ def write_table(proxy: ProxySet, pixels: Tensor, path: Path, exact: bool = False
         features[EXACT] = {"_type": "Array3D", "shape": shape, "dtype": "float32"}
         columns[EXACT] = _nested(proxy.data.images.numpy())
     facts = {"huggingface": json.dumps({"info": {"features": features}}), MEMBER: __version__}
+    facts[f"{MEMBER}.{FLIP}"] = str(proxy.spec.flip)
     if proxy.data.formation > 1:
         facts[f"{MEMBER}.{FORMATION}"] = str(proxy.data.formation)
     table = pa.table(columns)

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec, build_file
-from proxyset.artefact.outputs import tidy
+from proxyset.artefact.outputs import checkpoint_path, tidy
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import content_of, is_same
+from proxyset.checkpoint import is_of
 from proxyset.compute.session import Session
 from proxyset.progress import Progress
 
@@ -41,4 +42,8 @@ def load_or_build(
     if path.exists() and is_same(proxy := ProxySet.load(path), wanted, session):
         tidy(path)
         return proxy
-    return build_file(wanted, path, session=session, progress=progress)
+    unfinished = checkpoint_path(path)
+    stale = unfinished.exists() and not is_of(unfinished, wanted.identity(wanted.engine(session)))
+    if stale:  # the same set, begun on another device or compiled otherwise: its bits would not be those of either
+        session.say_once(f"{unfinished.name} was begun in another way and is started over")
+    return build_file(wanted, path, session=session, progress=progress, force=stale and not path.exists())

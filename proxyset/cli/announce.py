@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from proxyset.cli.advice import advice
+from proxyset.advice import advice
 from proxyset.cli.app import say
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from proxyset import __version__
 from proxyset.cli.messages import in_flags, remember
 from proxyset.cli.signs import take_any_text
 from proxyset.cli.start import INTERRUPTED, interrupt, leaves_at_once
-from proxyset.errors import InputError, RunError, nearest
+from proxyset.errors import InputError, RunError, interruptible, nearest
+from proxyset.files import FULL
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -69,6 +70,11 @@ def run(prog: str, about: str, commands: Mapping[str, tuple[str, str]], argv: Se
     except BrokenPipeError:  # the reader of our output has left
         sys.stderr.close()
         sys.exit(FAILED)
+    except OSError as error:  # also a mere look at a path can fail: its name is too long, its folder is not ours
+        if error.filename is None:
+            raise
+        failed = error.errno in FULL
+        _leave(prog, f"{str(error.filename)!r}: {error.strerror}", FAILED if failed else WRONG)
     except KeyboardInterrupt as stop:
         _leave(prog, str(stop) or "interrupted", INTERRUPTED)
     sys.exit(DONE)
@@ -79,7 +85,8 @@ def _call(commands: Mapping[str, tuple[str, str]], argv: Sequence[str]) -> None:
         raise InputError(f"unknown command {argv[0]!r}: {nearest(argv[0], commands)}")
     module, _, function = commands[argv[0]][1].partition(":")
     try:
-        getattr(importlib.import_module(module), function)(argv[1:])
+        with interruptible():
+            getattr(importlib.import_module(module), function)(argv[1:])
     finally:
         sys.stdout.flush()  # so that a reader who has left is noticed here and not when the interpreter ends
 

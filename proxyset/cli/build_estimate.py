@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxyset.advice import advice
 from proxyset.artefact.outputs import checkpoint_path, keep_folder
-from proxyset.cli.advice import advice
 from proxyset.cli.announce import smaller_build, where
 from proxyset.cli.app import say
 

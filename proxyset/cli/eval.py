@@ -11,7 +11,7 @@ from pydantic import Field
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import announce, check_contest, check_distinct, load_set, net_of, real_data, score
+from proxyset.cli.sets import announce, check_contest, check_distinct, common_net, load_set, real_data, score
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Distinct, Settings
 from proxyset.train.protocols import PAPER, Evaluation
@@ -127,7 +127,7 @@ def _score(command: Eval, table: Path | None = None) -> None:
     contest = Contest(
         dataset,
         command.protocol.evaluation(),
-        command.contenders.net or (net_of(next(iter(proxies.values()))),),
+        command.contenders.net or (common_net(proxies),),
         command.protocol.seed,
         command.contenders.whole_epochs,
     )

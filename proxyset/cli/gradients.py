@@ -14,7 +14,7 @@ from proxyset.cli.app import say
 from proxyset.cli.eval import Real
 from proxyset.cli.options import Command, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import check_distinct, load_set, real_data
+from proxyset.cli.sets import by_name, check_distinct, load_set, real_data
 from proxyset.errors import InputError
 from proxyset.settings import Compute
 
@@ -71,7 +71,8 @@ def gradients_command(argv: list[str]) -> None:
             file: gradient_norms(proxy, dataset, session, seed=command.how.seed) for file, proxy in proxies.items()
         }
         write_norms(norms, dataset, table)
-        save_norms(norms, f"{figure_name(dataset.spec.name)} · one iteration, fresh network", claim.path)
+        drawn = dict(zip(by_name(command.files), norms.values(), strict=True))
+        save_norms(drawn, f"{figure_name(dataset.spec.name)} · one iteration, fresh network", claim.path)
     rows = _summary(norms)
     for row in rows:
         say(

@@ -12,9 +12,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output
 from proxyset.cli.parse import parse
-from proxyset.errors import InputError, RunError
+from proxyset.errors import InputError, RunError, interruptible
 from proxyset.report.grid_file import GridFile
-from proxyset.settings import Compute, Settings
+from proxyset.settings import ClusterAddress, Compute, Settings
 
 if TYPE_CHECKING:
     from proxyset.compute.parallel import Pool
@@ -48,7 +48,7 @@ class Workers(Settings):
     """Where the jobs run."""
 
     workers: int = Field(1, ge=1, le=1024, description="jobs at once on this machine, with Ray where there are several")
-    address: str | None = Field(None, description="a running Ray cluster: auto, or host:port")
+    address: ClusterAddress | None = Field(None, description="a running Ray cluster: auto, or host:port")
     cpus_per_job: int = Field(1, ge=1, description="cores, and torch threads, of a job in a worker")
     gpus_per_job: float = Field(0.0, ge=0, description="GPU share of a job, such as 0.25")
     retries: int = Field(2, ge=0, description="how often a job is started again after its worker died")
@@ -120,7 +120,8 @@ def grid_command(argv: list[str]) -> None:
         _announce(command, todo, bench)
         folder.begin(facts, over=command.output.force)
         try:
-            _work(command, todo, folder, bench)
+            with interruptible():
+                _work(command, todo, folder, bench)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; to go on: {_again(argv)}") from None
         except RunError as error:
@@ -138,6 +139,7 @@ def _places(command: Grid, path: Path) -> Places:
 
 def _announce(command: Grid, todo: Plan, bench: Bench) -> None:
     """How many jobs there are, how many are done, and what the others will take."""
+    from proxyset.compute.threads import threads
     from proxyset.progress import duration, size
     from proxyset.report.grid_estimate import forecast
 
@@ -150,8 +152,9 @@ def _announce(command: Grid, todo: Plan, bench: Bench) -> None:
     )
     if not jobs:
         return
-    found = forecast(jobs, bench)
-    workers = command.jobs.workers
+    workers, pool = command.jobs.workers, command.jobs.pool()
+    with threads(None if pool.in_process else pool.cpus):  # as the workers do
+        found = forecast(jobs, bench)
     spread = f", {duration(found.spread(workers))} on {workers} workers" if workers > 1 else ""
     say(f"estimated: {duration(found.seconds)} one after another{spread}, {size(found.memory)} of memory for a job")
     say(f"the longest: {found.name}, {duration(found.longest)}")

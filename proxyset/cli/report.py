@@ -12,7 +12,7 @@ from pydantic import Field
 from proxyset.cli.app import say
 from proxyset.cli.options import AsJson, Command, Opened
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import check_distinct, load_set
+from proxyset.cli.sets import by_name, check_distinct, load_set
 from proxyset.errors import InputError
 
 MOST_SETS = 50
@@ -49,7 +49,7 @@ def report_command(argv: list[str]) -> None:
     from proxyset.report.set_page import set_page
 
     files = _files(command.files)
-    names = _names(files)
+    names = by_name(files)
     proxies = {name: load_set(path) for name, path in names.items()}
     page = set_page(names, proxies)
     grids = [section for path in command.files if path.is_dir() for section in grid_sections(path)]
@@ -100,12 +100,6 @@ def _files(given: tuple[Path, ...]) -> list[Path]:
     if len(files) > MOST_SETS:
         raise InputError(f"{len(files)} proxy sets are more than fit on one page, which holds {MOST_SETS}: name some")
     return files
-
-
-def _names(files: list[Path]) -> dict[str, Path]:
-    """Each by its file's name, or by all of its path where two have the same."""
-    alike = len({path.stem for path in files}) < len(files)
-    return {str(path) if alike else path.stem: path for path in files}
 
 
 def _place(given: tuple[Path, ...]) -> Path:

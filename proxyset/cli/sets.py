@@ -27,6 +27,12 @@ def check_distinct(paths: Sequence[Path]) -> None:
         raise InputError(f"{str(twice[0])!r} is given twice")
 
 
+def by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Each by its file's name, or by all of its path where two have the same."""
+    alike = len({path.stem for path in paths}) < len(paths)
+    return {str(path) if alike else path.stem: path for path in paths}
+
+
 def load_set(path: Path) -> ProxySet:
     """
     Raises:
@@ -68,6 +74,11 @@ def real_data(proxies: Mapping[str, ProxySet], place: str | None, data_root: Pat
     except InputError as error:
         raise error if place else InputError(f"{error}; `dataset` names another place") from None
     if dataset.sha256 != source["sha256"]:
+        if parts := {"classes", "limit", "kept"} & source.keys():
+            raise InputError(
+                f"{file!r} was built from a part of {dataset.spec.name} ({', '.join(sorted(parts))}), a task of a "
+                "stream, which has no test images of its own here: `continual` scores it"
+            )
         raise InputError(
             f"{dataset.spec.name} is not the data that {file!r} was built from: `dataset` says where that is"
         )
@@ -84,6 +95,19 @@ def net_of(proxy: ProxySet) -> str:
     """The network that a set was made with; the paper's where its method has none."""
     net = proxy.provenance.get("settings", {}).get("net")
     return net if isinstance(net, str) else "convnet"
+
+
+def common_net(proxies: Mapping[str, ProxySet]) -> str:
+    """The network that all of some sets were made with.
+
+    Raises:
+        InputError: they were made with different ones, and scores by different networks make no table.
+    """
+    nets = {path: net_of(proxy) for path, proxy in proxies.items()}
+    if len(set(nets.values())) > 1:
+        which = ", ".join(f"{path}: {net}" for path, net in nets.items())
+        raise InputError(f"the sets were made with different networks ({which}): name with `net` what scores them all")
+    return next(iter(nets.values()))
 
 
 def check_contest(

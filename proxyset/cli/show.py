@@ -10,6 +10,7 @@ from proxyset.cli.app import say
 from proxyset.cli.options import Command, Output
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import load_set
+from proxyset.errors import InputError, RunError
 
 
 class Picture(Output):
@@ -39,12 +40,23 @@ def show_command(argv: list[str]) -> None:
 
     proxy, out = load_set(command.file), command.output.out
     picture = out or picture_path(command.file)
-    if out is not None or not picture.exists():
+
+    def draw() -> None:
         force = command.output.force
         with claim_file(picture, kind="picture", made_by_us=is_picture, force=force, suffixes=(".png",)) as claim:
             save_preview(proxy, claim.path)
+
+    if out is not None:
+        draw()
     if command.output.as_json:
         print(json.dumps({"file": str(command.file), **proxy.provenance}))
-        return
-    print_provenance(proxy)
-    say(str(picture))
+    else:
+        print_provenance(proxy)
+    if out is None and not picture.exists():
+        try:
+            draw()
+        except (InputError, RunError) as error:  # nobody asked for it: such as beside a set in somebody else's folder
+            say(f"no picture: {error}")
+            return
+    if not command.output.as_json:
+        say(str(picture))

@@ -31,6 +31,7 @@ class Compiled(Functions):
         wanted: Weights,
         images: Tensor,
         answers: Tensor,
+        *,
         size: int,
         loss: Loss,
         logits: list[Tensor] | None,

@@ -61,7 +61,7 @@ class Gradients:
             named = dict(net.named_parameters())
             chosen: Weights = {name: p for (name, p), yes in zip(named.items(), wanted, strict=True) if yes}
             size = self._microbatch(len(images))
-            computed = self._compiled.of_weights(net, chosen, images, answers, size, loss, logits)
+            computed = self._compiled.of_weights(net, chosen, images, answers, size=size, loss=loss, logits=logits)
             if computed is not None:
                 return [computed.get(name) for name in named]
         return self._eager(net, wanted, images, answers, loss, logits)

@@ -1,6 +1,6 @@
 """A map over jobs: in this process, or in reused workers of Ray on this machine or on a cluster.
 
-With `dispatch.py` the only file of `proxyset` that imports ray, and only inside functions.
+With `dispatch.py` and `ray_local.py` the only file of `proxyset` that imports ray, and only inside functions.
 """
 
 import contextlib
@@ -158,7 +158,7 @@ def _joined(address: str) -> Iterator[None]:
     try:
         with _signals_kept():
             ray.init(address, **QUIET)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:  # nobody there; no address at all
         reason = str(error).splitlines()[0]
         raise InputError(f"no Ray cluster at `address={address}`: {reason}") from None
     try:

@@ -63,8 +63,9 @@ def decode(sources: Iterable[tuple[str, Source]], count: int, form: Decoding) ->
     with closing(_results(sources, count, form)) as results:
         for position, (name, result) in enumerate(results):
             if isinstance(result, Unreadable):
-                if form.on_error == "stop":
-                    raise InputError(f"cannot read image {name}: {result}; `on_error='skip'` leaves such images out")
+                if form.on_error != "skip":
+                    advice = "; `on_error='skip'` leaves such images out" if form.on_error == "stop" else ""
+                    raise InputError(f"cannot read image {name}: {result}{advice}")
                 left_out.append(f"{name}: {result}")
                 continue
             pixels.add(name, result.pixels)

@@ -72,7 +72,7 @@ class _Classes:
 def _read_classes(root: Path, names: Sequence[str], form: Decoding) -> _Classes:
     files: list[Path] = []
     labels: list[int] = []
-    others = 0
+    others = folders = 0
     for label, name in enumerate(names):
         inside = files_in(root / name)
         images = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -83,9 +83,17 @@ def _read_classes(root: Path, names: Sequence[str], form: Decoding) -> _Classes:
         files += images
         labels += [label] * len(images)
         others += len(inside) - len(images)
+        folders += len(folders_in(root / name))
     decoded = decode(((str(file), file) for file in files), len(files), form)
     kept = decoded.kept
-    done = decoded.done + Counter({"of other kinds passed over": others})
+    loose = sum(file.suffix.lower() in IMAGE_SUFFIXES for file in files_in(root))
+    done = decoded.done + Counter(
+        {
+            "of other kinds passed over": others,
+            "folders inside of classes passed over": folders,
+            "images beside the classes passed over": loose,
+        }
+    )
     return _Classes(
         ImageSet(decoded.images, torch.tensor(labels)[kept]),
         [files[position] for position in kept],

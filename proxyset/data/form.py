@@ -16,7 +16,7 @@ class Decoding:
         size, channels: bring every image to this size and channel count; None keeps what is there.
         resize: how images that are not square reach the size.
         background: what shows through transparent pixels, and what images are padded with.
-        on_error: whether an unreadable image stops the work or is left out.
+        on_error: whether an unreadable image stops the work or is left out; None: stop, and there is no choice.
         progress, title: who is told how far it is (see `proxyset.progress.shown`), and what the work is called.
     """
 
@@ -24,7 +24,7 @@ class Decoding:
     channels: int | None = None
     resize: Resize = "crop"
     background: Background = "white"
-    on_error: OnError = "stop"
+    on_error: OnError | None = "stop"
     progress: Progress | bool | None = field(default=False, compare=False)
     title: str = "reading"
 

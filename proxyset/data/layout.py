@@ -37,8 +37,9 @@ class Layout:
 def find_layout(path: Path) -> Layout:
     """Look for splits, or classes, in a folder or one level down.
 
-    Splits may be called train or training, test or testing, and val, valid or validation, in any case. A validation
-    split is the test split where there is no other. One level down: in `data/`, or in a single folder of folders.
+    Splits may be called train or training, test or testing, and val, valid or validation, in any case. A split holds
+    folders: beside other classes, a folder of images is a class, whatever it is called. A validation split is the test
+    split where there is no other. One level down: in `data/`, or in a single folder of folders.
 
     Raises:
         InputError: a split under two names, or a folder that cannot be listed.
@@ -51,7 +52,8 @@ def find_layout(path: Path) -> Layout:
     train = _split(folders, TRAIN, path)
     if train is None:
         return Layout(path, path)
-    test, validation = _split(folders, TEST, path), _split(folders, VALIDATION, path)
+    classified = [folder for folder in folders if folders_in(folder)]  # not the pictures that a contest is to classify
+    test, validation = _split(classified, TEST, path), _split(classified, VALIDATION, path)
     notes = [f"{validation.name}/ is the test split"] if validation is not None and test is None else []
     unused = [folder for folder in folders if folder not in (train, test or validation)]
     notes += [f"{folder.name}/ left out" for folder in unused]
@@ -69,7 +71,8 @@ def _one_level_down(path: Path, folders: list[Path]) -> Path | None:
 
 
 def _split(folders: list[Path], names: tuple[str, ...], path: Path) -> Path | None:
-    matching = [folder for folder in folders if folder.name.lower() in names]
+    splits = all(folder.name.lower() in (*TRAIN, *TEST, *VALIDATION) for folder in folders)
+    matching = [folder for folder in folders if folder.name.lower() in names and (splits or folders_in(folder))]
     if len(matching) > 1:
         both = " and ".join(f"{folder.name}/" for folder in matching)
         raise InputError(f"{str(path)!r} has {both}; leave one")

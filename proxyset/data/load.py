@@ -20,7 +20,7 @@ from proxyset.data.memory import is_in_memory, read_memory
 from proxyset.data.npz import read_npz
 from proxyset.data.parquet import parquet_files, read_parquet
 from proxyset.data.spec import Dataset, DatasetSpec, measure
-from proxyset.data.split import Reading, Split
+from proxyset.data.split import FLIP, Reading, Split
 from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.data.validation import with_validation
 from proxyset.data.vision import NAMES as VISION_NAMES
@@ -98,12 +98,13 @@ def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding
     train, test = _divide(split, choice.test_fraction)
     shape = tuple(train.images.shape[1:])
     size, channels = choice.size or shape[-1], choice.channels or shape[0]
-    _check_shapes(train, test, choice.size, label)
+    _check_shapes(train, test, choice.size, choice.channels, label)
     reading = split.reading + Reading(_changes(shape, size, channels, choice.resize, len(train) + len(test)))
     train, test = (replace(part, images=convert(part.images, size, channels, decoding)) for part in (train, test))
     named = (channels, size) == (shape[0], shape[-1]) and origin.kind == "vision"
     mean, std = (NORMALISATION.get(origin.label) if named else None) or measure(train.images)
-    keeps_label = origin.label not in NO_FLIP | {"digits"} if choice.flip is None else choice.flip
+    usual = origin.label not in NO_FLIP | {"digits"} if split.flip is None else split.flip
+    keeps_label = usual if choice.flip is None else choice.flip
     spec = DatasetSpec(label, channels, size, split.class_names, mean, std, keeps_label)
     arguments = choice.form() | {"size": size, "channels": channels, "flip": keeps_label, "validation": 0.0}
     whole = Dataset(train, test, spec, origin.source() | arguments, reading.phrases(), split.reading.left_out)
@@ -140,7 +141,7 @@ def _locate(source: Any) -> Origin:
     if exists:
         path = path.resolve()
         return Origin("path", path.name if path.is_dir() else path.stem, path)
-    if path.suffix or len(path.parts) > 1:
+    if path.suffix or "/" in name:
         raise InputError(f"no dataset at {name!r}: no such folder or file")
     raise InputError(f"unknown dataset {name!r}: {nearest(name, NAMES)} (or the path of a folder, .npz or .parquet)")
 
@@ -156,8 +157,11 @@ def _read(origin: Origin, data_root: Path, form: Decoding) -> Split:
         return read_hub(origin.place, form)
     path: Path = origin.place
     if path.is_dir():
-        refuse_tiles(read_marker(path).get(FORMATION), str(path))
-        return read_parquet(path, form) if parquet_files(path) else read_folder(path, form)
+        marker = read_marker(path)
+        refuse_tiles(marker.get(FORMATION), str(path))
+        split = read_parquet(path, form) if parquet_files(path) else read_folder(path, form)
+        flip = marker.get(FLIP)
+        return replace(split, flip=flip) if isinstance(flip, bool) else split
     if path.suffix not in (".npz", ".parquet") or not path.is_file():  # a pipe would keep its reader waiting
         raise InputError(f"{str(path)!r} is neither a folder, an .npz nor a .parquet file")
     return read_npz(path) if path.suffix == ".npz" else read_parquet(path, form)
@@ -196,15 +200,19 @@ def _check_labels(split: Split, name: str) -> None:
             raise InputError(f"{name}: class {split.class_names[empty[0]]!r} has no {kind}")
 
 
-def _check_shapes(train: ImageSet, test: ImageSet, size: int | None, name: str) -> None:
+def _check_shapes(train: ImageSet, test: ImageSet, size: int | None, channels: int | None, name: str) -> None:
     height, width = train.images.shape[-2:]
     if height != width and size is None:
         raise InputError(
             f"{name}: images are {width}×{height}, not square; `size=N` brings them to N×N, `resize` says how"
         )
-    if train.images.shape[1:] != test.images.shape[1:]:
+    (channels_of_train, *sides), (channels_of_test, *others) = train.images.shape[1:], test.images.shape[1:]
+    if (size is None and sides != others) or (channels is None and channels_of_train != channels_of_test):
         found = f"{tuple(train.images.shape[1:])} and {tuple(test.images.shape[1:])}"
-        raise InputError(f"{name}: training and test images differ in shape, {found}; `size=N` brings all to N×N")
+        raise InputError(
+            f"{name}: training and test images differ in shape, {found}; `size=N` brings all to N×N, "
+            "`channels=1` or `channels=3` to grey or colour"
+        )
     check_size(size or width, f"{name}: images are")
 
 

@@ -97,6 +97,9 @@ def _stack(images: Iterable[Any]) -> np.ndarray:
 
 def _integers(labels: Sequence[Any] | Any) -> np.ndarray:
     try:
-        return np.asarray([int(label) for label in labels], dtype=np.int64)
-    except (TypeError, ValueError):
+        integers = [int(label) for label in labels]
+        if any(integer != label for integer, label in zip(integers, labels, strict=True)):
+            raise ValueError
+        return np.asarray(integers, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
         raise InputError("labels must be integers, one for each image") from None

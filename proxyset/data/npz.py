@@ -8,7 +8,7 @@ from torch import Tensor
 
 from proxyset.data.archive import array_names, read_arrays
 from proxyset.data.images import ImageSet
-from proxyset.data.split import Split, numbered
+from proxyset.data.split import FLIP, Split, numbered
 from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.errors import InputError
 
@@ -37,17 +37,25 @@ def read_npz(path: Path) -> Split:
             f"{str(path)!r} needs arrays x_train and y_train (or train_images and train_labels, or images and labels), "
             f"found {', '.join(sorted(present)) or 'none'}"
         )
-    arrays = read_arrays(path, sorted(present & {*layout, TARGETS, NAMES}))
+    arrays = read_arrays(path, sorted(present & {*layout, TARGETS, NAMES, *([FLIP] if EXPORT in present else [])}))
     x_train, y_train, x_test, y_test = layout
     train = arrays_to_set(arrays[x_train], arrays[y_train], f"{path}: {x_train}", arrays.get(TARGETS))
     test = None
     if x_test in arrays and y_test in arrays:
         test = arrays_to_set(arrays[x_test], arrays[y_test], f"{path}: {x_test}")
+    flip = bool(arrays[FLIP].all()) if FLIP in arrays else None
     if NAMES not in arrays:
-        return Split(train, test, numbered(train, repr(str(path))), whole=x_train == "images")
+        return Split(train, test, numbered(train, repr(str(path))), whole=x_train == "images", flip=flip)
     if arrays[NAMES].ndim != 1:
         raise InputError(f"{path}: {NAMES} must be a list, found {arrays[NAMES].shape}")
-    return Split(train, test, tuple(arrays[NAMES].astype(str).tolist()), whole=x_train == "images")
+    return Split(train, test, _words(arrays[NAMES], f"{path}: {NAMES}"), whole=x_train == "images", flip=flip)
+
+
+def _words(names: np.ndarray, where: str) -> tuple[str, ...]:
+    try:
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist())
+    except UnicodeDecodeError:
+        raise InputError(f"{where} must be UTF-8 text") from None
 
 
 def arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str, targets: np.ndarray | None = None) -> ImageSet:

@@ -1,5 +1,6 @@
 """Parquet files with an image column, as Hugging Face datasets lays them out."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from proxyset.data.form import Decoding
 from proxyset.data.images import ImageSet
 from proxyset.data.layout import TEST, TRAIN, VALIDATION
 from proxyset.data.npz import EXPORT, as_targets
-from proxyset.data.split import Reading, Split, numbered
+from proxyset.data.split import FLIP, Reading, Split, numbered
 from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.errors import InputError, one_line
 from proxyset.parsing import parse_json
@@ -27,17 +28,22 @@ MAX_EXPANDED = 2**40  # bytes; rows are decoded as they are read, so that only a
 
 
 def read_parquet(path: Path, form: Decoding) -> Split:
-    """Read one file, or a folder of files: the splits by what names start with, as `find_layout` has them.
+    """Read one file, or a folder of files: the splits by words in their names, as `find_layout` has them.
 
     Raises:
-        InputError: unreadable files, or columns that do not fit.
+        InputError: unreadable files, columns that do not fit, or a test split without one for training.
     """
     files = [path] if path.is_file() else parquet_files(path)
     train = [] if path.is_file() else _named(files, TRAIN)
-    test = _named(files, TEST) or _named(files, VALIDATION) if train else []
+    held_out = [] if path.is_file() else _named(files, TEST) or _named(files, VALIDATION)
+    if held_out and not train and len(files) > 1:
+        raise InputError(f"{str(path)!r} has {held_out[0].name!r}, but no file whose name says train")
+    test = held_out if train else []
     first, names, reading = _read_tables(train or files, form)
     unused = [file for file in files if file not in train + test] if train else []
     notes = tuple(f"{file.name} left out" for file in unused)
+    if not train and len(files) > 1:
+        notes = (f"{len(files)} files are one set",)
     if test and not _named(test, TEST):
         notes = (f"{test[0].name} is the test split", *notes)
     second = None
@@ -45,7 +51,7 @@ def read_parquet(path: Path, form: Decoding) -> Split:
         second, _, of_test = _read_tables(test, replace(form, channels=first.images.shape[1]))
         reading += of_test
     names = names or numbered(first, repr(str(files[0])))
-    return Split(first, second, names, not train, Reading(notes=notes) + reading)
+    return Split(first, second, names, not train, Reading(notes=notes) + reading, _flip(files[0]))
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -58,7 +64,15 @@ def parquet_files(folder: Path) -> list[Path]:
 
 
 def _named(files: Sequence[Path], names: tuple[str, ...]) -> list[Path]:
-    return [file for file in files if file.name.lower().startswith(names)]
+    return [file for file in files if _split_of(file) == names]
+
+
+def _split_of(file: Path) -> tuple[str, ...] | None:
+    """The words for the split that a file is of: of the one that its name begins with, or else names first."""
+    name, splits = file.stem.lower(), (TRAIN, TEST, VALIDATION)
+    begins = (split for split in splits if name.startswith(split))
+    names = (split for word in re.split(r"[^a-z]+", name) for split in splits if word in split)
+    return next(begins, next(names, None))
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,15 @@ def _open(path: Path) -> _Table:
         )
         check_expansion(path, path.stat().st_size, expanded, MAX_EXPANDED)
         return _Table(path, file, file.metadata.num_rows, image, label, TARGET in file.schema_arrow.names)
+
+
+def _flip(path: Path) -> bool | None:
+    """What an export of a proxy set says of mirrored images; None where it says nothing."""
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        word = (pq.read_schema(path).metadata or {}).get(f"{EXPORT}.{FLIP}".encode())
+    return None if word is None else word == b"True"
 
 
 @contextmanager

@@ -87,6 +87,11 @@ class Dataset:
         """Content hash of the training split, computed once."""
         return self.train.sha256()
 
+    @cached_property
+    def test_sha256(self) -> str:
+        """Content hash of the test split, computed once."""
+        return self.test.sha256()
+
     def __repr__(self) -> str:
         spec = self.spec
         shape = f"{spec.channels}×{spec.size}×{spec.size}"

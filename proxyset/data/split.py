@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from proxyset.data.images import ImageSet
 from proxyset.errors import InputError
 
+FLIP = "flip"  # says in an export whether a mirrored image keeps its label
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -36,7 +38,7 @@ class Split:
     """What a source holds: a training split, and a test split.
 
     `test` is None where the source names a training split only; `whole` says that it names none, so that the
-    caller splits it.
+    caller splits it. `flip` is what an export of a proxy set says of mirrored images.
     """
 
     train: ImageSet
@@ -44,6 +46,7 @@ class Split:
     class_names: tuple[str, ...]
     whole: bool = False
     reading: Reading = field(default_factory=Reading)
+    flip: bool | None = None
 
 
 def numbered(train: ImageSet, where: str) -> tuple[str, ...]:

@@ -187,6 +187,10 @@ class Method(Settings):
         """Training images in one stored image: f²."""
         return self.tiles_across() ** 2
 
+    def most(self, count: int) -> int:
+        """Stored images of a class worth having where there are `count` real ones, of which each may need f²."""
+        return count // self.tiles() if self.needs_real_images() else count
+
     def needs_teacher(self) -> bool:
         """Whether a network trained on the whole set is needed."""
         return self.targets == "teacher"

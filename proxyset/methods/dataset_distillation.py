@@ -1,5 +1,7 @@
 """Dataset distillation, step by step (Wang et al., 2018, Algorithm 1). `dd.py` holds the hyper-parameters."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +25,9 @@ class DatasetDistillation:
 
     The other learned tensors are the images themselves; `GenerativeTeaching` makes images from others.
     """
+
+    beta1: ClassVar[float] = 0.5
+    """Of Adam, as in the authors' code."""
 
     def __init__(self, method: Unrolling, problem: Problem, context: Context) -> None:
         self.method, self.problem, self.spec = method, problem, problem.spec
@@ -61,7 +66,7 @@ class DatasetDistillation:
         loss, gradients = self.through_a_training()
         lr = self.method.lr_img * 0.5 ** (HALVINGS * number // self.method.iterations)
         updates = zip(self.learned, gradients, self.moments, strict=True)
-        stepped = [adam(value, gradient, moments, number, lr) for value, gradient, moments in updates]
+        stepped = [adam(*update, number, lr, beta1=self.beta1) for update in updates]
         if not (loss.isfinite() and all(value.isfinite().all() for value, _ in stepped)):
             return float("nan")
         self.learned, self.moments = [value for value, _ in stepped], [moments for _, moments in stepped]

@@ -35,7 +35,7 @@ class Unrolling(LearnedMethod):
         None, ge=1, description="steps of that training to go back through (default: all of them)"
     )
     lr_net: float = Field(0.02, gt=0, description="learning rate of the network at the start; each step learns its own")
-    lr_img: float = Field(0.01, gt=0, description="learning rate of images and of these rates (Adam)")
+    lr_img: float = Field(0.01, gt=0, description="learning rate of images and of these rates (Adam, β₁ 0.5)")
 
     def advice(self) -> str:
         return "lower `lr_img` or `lr_net`, or go back through fewer steps (`backprop_last`)"

@@ -1,6 +1,7 @@
 """Distribution matching, step by step: DM (Zhao & Bilen, WACV 2023, equation 6). `dm.py` holds the hyper-parameters."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,23 @@ from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.methods.synthesis import cosine
 from proxyset.methods.views import VIEWS
 from proxyset.nets.build import build_net
+
+
+@dataclass(frozen=True)
+class RealSide:
+    """What the real images of some classes say, which pass through the network together.
+
+    Attributes:
+        labels: of the classes.
+        drawn: ω of each class, which its synthetic images get as well.
+        features: what the distance takes of theirs.
+        right: for each class the share that the network classifies correctly; empty where that plays no part.
+    """
+
+    labels: list[int]
+    drawn: list[augment.Transform | None]
+    features: tuple[Tensor, ...]
+    right: list[Tensor]
 
 
 class DistributionMatching:
@@ -44,8 +62,11 @@ class DistributionMatching:
         if self.method.real_batches == "k-means" and number % self.method.refresh == 0:
             self.find_centres(net)
         gradient, loss = torch.zeros_like(self.images), torch.zeros((), device=self.device)
-        for labels in self.groups():
-            value, rows, image_gradient = self.match(net, labels)
+        sides = [self.real_side(net, labels) for labels in self.groups()]
+        right = [share for side in sides for share in side.right]
+        accuracy = torch.stack(right).mean() if right else None  # over all classes, however they are grouped
+        for side in sides:
+            value, rows, image_gradient = self.match(net, side, accuracy)
             gradient[rows] = image_gradient
             loss += value
         velocity = self.method.momentum_img * self.velocity + gradient
@@ -91,21 +112,32 @@ class DistributionMatching:
         """Synthetic images of a class as they are trained on."""
         return self.problem.ipc * self.method.tiles()
 
-    def match(self, net: nn.Module, labels: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Σ_c D of some classes, the rows of their synthetic images, and ∂D / ∂images there."""
-        ipc = self.problem.ipc
-        rows = torch.cat([torch.arange(ipc, device=self.device) + label * ipc for label in labels])
-        leaf = self.images[rows].requires_grad_()
-        real, synthetic = [], []
-        for label, images in zip(labels, leaf.split(ipc), strict=True):
-            shared = augment.draw(self.operations, self.generator)  # ω ~ Ω, one for both
-            real.append(augment.apply(shared, normalise(self.real_images(label), self.spec)))
-            synthetic.append(augment.apply(shared, unfold(images, self.method.formation)))
+    def real_side(self, net: nn.Module, labels: list[int]) -> RealSide:
+        """A minibatch of each class, augmented and embedded."""
+        drawn, real = [], []
+        for label in labels:
+            drawn.append(augment.draw(self.operations, self.generator))  # ω ~ Ω, one for both sides
+            real.append(augment.apply(drawn[-1], normalise(self.real_images(label), self.spec)))
         features = self.features.of(net, torch.cat(real)).split([len(part) for part in real])
-        full = torch.cat(synthetic)
-        more = real_side(features, self.frequencies(features[0].shape[1]))
-        if self.method.weight_classes:
-            more += self.class_side(net, labels, features)
+        right = self.right(net, labels, features) if self.method.weight_classes else []
+        return RealSide(labels, drawn, real_side(features, self.frequencies(features[0].shape[1])), right)
+
+    def match(self, net: nn.Module, side: RealSide, accuracy: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Σ_c D of some classes, the rows of their synthetic images, and ∂D / ∂images there.
+
+        Args:
+            accuracy: of the network on the real images, where the cross-entropy is weighted by it.
+        """
+        ipc = self.problem.ipc
+        rows = torch.cat([torch.arange(ipc, device=self.device) + label * ipc for label in side.labels])
+        leaf = self.images[rows].requires_grad_()
+        full = torch.cat(
+            [
+                augment.apply(shared, unfold(images, self.method.formation))
+                for shared, images in zip(side.drawn, leaf.split(ipc), strict=True)
+            ]
+        )
+        more = side.features if accuracy is None else side.features + self.class_side(net, side.labels, accuracy)
         distance, cotangent = self.features.through(net, full, self.head, *more)
         (gradient,) = torch.autograd.grad(full, leaf, cotangent)  # back through augmentation and formation
         return distance, rows, gradient
@@ -117,15 +149,19 @@ class DistributionMatching:
         drawn = torch.randn(length, self.method.frequencies, generator=self.generator)
         return drawn.to(self.device)
 
-    def class_side(self, net: nn.Module, labels: Sequence[int], features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What `class_loss` takes: the classifier, the labels, and the weight times the accuracy on the real images."""
+    def right(self, net: nn.Module, labels: Sequence[int], features: Sequence[Tensor]) -> list[Tensor]:
+        """For each class the share of its real images that the network classifies correctly."""
         classifier: nn.Linear = net.classifier  # type: ignore[assignment]
         length = classifier.in_features  # the last of all features are those that the classifier sees
-        right = [
-            (classifier(part[:, -length:]).argmax(1) == label).float().mean()
+        return [
+            (classifier(part[:, -length:]).argmax(1) == label).float().mean().detach()
             for label, part in zip(labels, features, strict=True)
         ]
-        share = self.method.weight_classes * torch.stack(right).mean().detach() / self.per_class
+
+    def class_side(self, net: nn.Module, labels: Sequence[int], accuracy: Tensor) -> tuple[Tensor, ...]:
+        """What `class_loss` takes: the classifier, the labels, and the weight of an image times the accuracy."""
+        classifier: nn.Linear = net.classifier  # type: ignore[assignment]
+        share = self.method.weight_classes * accuracy / self.per_class
         repeated = torch.tensor(labels, device=self.device).repeat_interleave(self.per_class)
         return classifier.weight, classifier.bias, repeated, share
 

@@ -26,7 +26,7 @@ MANY = 100  # images per class from which on the authors use a higher learning r
 class DM(Augmented):
     """Dataset condensation with distribution matching: class means of features, real and synthetic, brought together.
 
-    The defaults are the paper's. The choices are those of DataDAM, NCFM, DREAM and IDM.
+    The defaults are DM's. The choices follow DataDAM, NCFM, DREAM and IDM.
     """
 
     name: ClassVar[str] = "dm"
@@ -49,7 +49,8 @@ class DM(Augmented):
     )
     networks: Literal["random", "trained", "between"] = Field(
         "random",
-        description="fresh ones, snapshots of trainings on the whole set, or weights between the two (NCFM)",
+        description="fresh ones, snapshots of trainings on the whole set, or weights between one of each (NCFM: "
+        "between the two ends of one training)",
     )
     trainings: int = Field(2, ge=1, le=1000, description="of networks on the whole set, where `networks` needs some")
     features: Literal["last", "layers"] = Field(
@@ -64,7 +65,10 @@ class DM(Augmented):
     )
     refresh: int = Field(200, ge=1, description="steps between two searches for those centres")
     weight_classes: float = Field(
-        0.0, ge=0, description="weight of the synthetic images' cross-entropy, times the network's accuracy (IDM: 0.5)"
+        0.0,
+        ge=0,
+        description="weight of the synthetic images' cross-entropy, times the network's accuracy (0 to 1) on the real "
+        "images of the step (IDM: 50, and a running accuracy)",
     )
 
     def image_lr(self, ipc: int) -> float:

@@ -38,8 +38,8 @@ def characteristic_function(features: Tensor, frequencies: Tensor) -> Tensor:
 def characteristic_distance(features: Tensor, real: Tensor, frequencies: Tensor) -> Tensor:
     """Σ_c mean_t √(½·amplitude + ½·phase) of characteristic functions Φ (NCFM, Wang et al., CVPR 2025, equation 6).
 
-    With their angles a, amplitude is (|Φ_r| − |Φ_s|)² and phase 2|Φ_r||Φ_s|(1 − cos(a_r − a_s)), which add up to
-    |Φ_r − Φ_s|².
+    The authors multiply it by 300, which is left to `lr_img`. With their angles a, amplitude is (|Φ_r| − |Φ_s|)² and
+    phase 2|Φ_r||Φ_s|(1 − cos(a_r − a_s)), which add up to |Φ_r − Φ_s|².
 
     Args:
         real: `characteristic_function` of each class, G×2×K.

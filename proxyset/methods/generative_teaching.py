@@ -10,6 +10,7 @@ from proxyset.data.spec import DatasetSpec, normalise
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dataset_distillation import DatasetDistillation
 from proxyset.methods.gtn import GTN
+from proxyset.methods.moments import BETA1
 from proxyset.methods.unrolled import Flat
 
 GROUPS = 8  # of channels that are normalised together
@@ -43,6 +44,7 @@ class GenerativeTeaching(DatasetDistillation):
     """Distillation of a generator and its noise: learned are the codes, N×noise, and the generator's weights."""
 
     method: GTN
+    beta1 = BETA1
 
     def __init__(self, method: GTN, problem: Problem, context: Context) -> None:
         net = Generator(problem.spec, method.noise, method.width, context.generator)

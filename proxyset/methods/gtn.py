@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class GTN(Unrolling):
     """A generative teaching network: a generator learns to make the images from noise, and the noise is learned too.
 
-    Everything is learned through the training of networks on the images, as by `dd`. The set holds the images of the
-    learned noise; `proxyset export --draw` draws more from the generator.
+    Everything is learned through the training of networks on the images, as by `dd`: by SGD without the authors'
+    learned momentum, from the loss after the last step and not after each, and with a rate that halves. The set holds
+    the images of the learned noise; `proxyset export --draw` draws more from the generator.
     """
 
     name: ClassVar[str] = "gtn"

@@ -46,8 +46,8 @@ class KRR(Augmented):
     lr_img: float | None = Field(
         None,
         gt=0,
-        description="learning rate of images and targets (LAMB, cosine to 0; default: 3e-4 at the authors' 500,000 "
-        "iterations, and as the inverse root of the iterations where there are fewer)",
+        description="learning rate of images and targets (LAMB, cosine to 0, the authors' to a tenth; default: 3e-4 at "
+        "the authors' 500,000 iterations, and as the inverse root of the iterations where there are fewer)",
     )
     ridge: float = Field(1e-6, gt=0, description="λ of the regression, as a share of the kernel's mean diagonal")
     pool: int = Field(10, ge=1, le=1000, description="networks to draw from")

@@ -22,17 +22,20 @@ class Moments:
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 
 
-def adam(value: Tensor, gradient: Tensor, moments: Moments, number: int, lr: float) -> tuple[Tensor, Moments]:
+def adam(
+    value: Tensor, gradient: Tensor, moments: Moments, number: int, lr: float, *, beta1: float = BETA1
+) -> tuple[Tensor, Moments]:
     """One step of Adam (Kingma & Ba, ICLR 2015): x ← x − lr·m̂ / (√v̂ + ε).
 
     Args:
         value: x, of any shape; not changed.
         number: steps done before this one.
+        beta1: how much of the mean of earlier gradients stays with a step.
 
     Returns:
         The new x and moments.
     """
-    step, moments = _direction(gradient, moments, number, ADAM_EPSILON)
+    step, moments = _direction(gradient, moments, number, ADAM_EPSILON, beta1)
     return value - lr * step, moments
 
 
@@ -41,15 +44,15 @@ def lamb(value: Tensor, gradient: Tensor, moments: Moments, number: int, lr: flo
 
     Where x or r is zero, the step is lr·r, as in optax, which FRePo's authors use. Arguments and result as of `adam`.
     """
-    step, moments = _direction(gradient, moments, number, EPSILON)
+    step, moments = _direction(gradient, moments, number, EPSILON, BETA1)
     lengths = value.norm(), step.norm()
     trust = torch.where((lengths[0] > 0) & (lengths[1] > 0), lengths[0] / lengths[1], 1.0)
     return value - lr * trust * step, moments
 
 
-def _direction(gradient: Tensor, moments: Moments, number: int, epsilon: float) -> tuple[Tensor, Moments]:
+def _direction(gradient: Tensor, moments: Moments, number: int, epsilon: float, beta1: float) -> tuple[Tensor, Moments]:
     """m̂ / (√v̂ + ε) after one more gradient."""
-    first = BETA1 * moments.first + (1 - BETA1) * gradient
+    first = beta1 * moments.first + (1 - beta1) * gradient
     second = BETA2 * moments.second + (1 - BETA2) * gradient.square()
-    step = first / (1 - BETA1 ** (number + 1)) / ((second / (1 - BETA2 ** (number + 1))).sqrt() + epsilon)
+    step = first / (1 - beta1 ** (number + 1)) / ((second / (1 - BETA2 ** (number + 1))).sqrt() + epsilon)
     return step, Moments(first, second)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class MTT(Augmented):
     """Matching training trajectories: some steps of training on the set lead to where epochs on the real images lead.
 
-    Experts are networks trained on the whole set. They are made once and kept for other builds.
+    Experts are networks trained on the whole set. They are made once and kept for other builds. The authors'
+    whitening, and their testing at the learned rate, are left out.
     """
 
     name: ClassVar[str] = "mtt"

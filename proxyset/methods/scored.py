@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Entropy(TrainingCoreset):
     """Images drawn by the entropy of a trained network's answers, for architecture search (Na et al., 2021).
 
-    All images are counted in bins of log10 of the entropy. Bins are drawn by their weight, and images within a bin are
-    equally likely.
+    All images are counted in bins of log10 of the entropy. In each class, an image is drawn by the weight of its bin,
+    shared equally among all images of that bin.
     """
 
     name: ClassVar[str] = "entropy"

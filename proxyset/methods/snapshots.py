@@ -105,36 +105,16 @@ def course_of(problem: Problem, net: str, epochs: int, augment: str = ALL, **whi
     return Course(full_name(net, problem.spec.size), epochs, used, **which)
 
 
-def snapshots(
-    problem: Problem,
-    net: str,
-    epochs: int,
-    context: Context,
-    *,
-    augment: str = ALL,
-    number: int = 0,
-    condensing: bool = False,
-) -> Snapshots:
-    """Train the network called `net` on the real set and keep its weights after every epoch.
+def take(course: Course, problem: Problem, context: Context) -> Snapshots:
+    """Train a course's network on the real set and keep its weights after every epoch.
 
-    SGD with learning rate 0.01 and momentum 0.9, minibatches of 256. Trained once: the next call with the same
-    arguments, in this session or with the same `context.keep`, gives the same. In a folder it also goes on where an
-    earlier process was stopped, to the same bits.
-
-    Args:
-        number: which one of several trainings.
-        condensing: train the variant for gradient matching (see `build_net`).
+    Trained once: the next call for the same course, in this session or with the same `context.keep`, gives the same. In
+    a folder it also goes on where an earlier process was stopped, to the same bits.
 
     Raises:
         InputError: the network is unknown, or cannot take these images; `context.keep` cannot be written.
         RunError: the weights became NaN or infinite.
     """
-    course = course_of(problem, net, epochs, augment, number=number, condensing=condensing)
-    return take(course, problem, context)
-
-
-def take(course: Course, problem: Problem, context: Context) -> Snapshots:
-    """`snapshots` of a course."""
     wanted = course.wanted(problem)
     kept = obtain(wanted, context, lambda unfinished: _train(course, problem, context, wanted, unfinished))
     states: list[State] = [{} for _ in range(course.epochs)]
@@ -170,7 +150,7 @@ def tested_at_once(net: str, spec: DatasetSpec, session: Session, engine: Engine
 
 def _train(course: Course, problem: Problem, context: Context, wanted: Wanted, unfinished: Path | None) -> State:
     session, spec, net = context.session, problem.spec, course.net
-    train, held_out = (problem.real, None) if course.whole else split(problem)
+    train, held_out = (replace(problem.real, targets=None), None) if course.whole else split(problem)
     engine = session.plan(training_work(session, net, spec, course.recipe(), len(train)))
     session.say_once(f"teacher: {net}, {course.epochs} epochs on {len(train)} images of {spec.name}")
     states: list[State] = []

@@ -69,7 +69,7 @@ class TrajectoryMatching:
         leaf = self.images.clone().requires_grad_()
         count, steps = len(self.targets), range(self.method.unroll)
         rows = [draw(torch.arange(count), self.method.batch_synthetic, self.generator).to(self.device) for _ in steps]
-        drawn = [augment.draw(self.operations, self.generator) for _ in steps]
+        drawn = [augment.draw(self.operations, self.generator, len(index)) for index in rows]  # each image its own
 
         def minibatch(number: int) -> tuple[Tensor, Tensor]:
             images = unfold(leaf, self.method.formation)[rows[number]]

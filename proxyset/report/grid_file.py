@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,16 +13,14 @@ from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import get_method
+from proxyset.report.grid_cell import AXES, Axis, Cell, Value, label_of
 from proxyset.settings import Distinct, Seeds, Settings, short
 from proxyset.train.protocols import Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
 
 WHOLE = "whole"  # in place of a method: the whole set, which has no images per class and no seed
-Axis = Literal["dataset", "method", "ipc", "seed", "test", "net"]
-AXES: tuple[Axis, ...] = ("dataset", "method", "ipc", "seed", "test", "net")
 Label = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,80}$")]
 Positive = Annotated[int, Field(ge=1)]
-Value = str | int
 PUBLISHED = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(?:±|\+-)\s*(\d+(?:\.\d+)?))?\s*")
 
 
@@ -60,42 +57,6 @@ class CellException(Settings):
         )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One score: a set, a network, and how it is trained.
-
-    Attributes:
-        ipc, seed: None for the whole set.
-        skip: why it is left out.
-    """
-
-    dataset: str
-    method: str
-    ipc: int | None
-    seed: int | None
-    test: str
-    net: str
-    settings: tuple[tuple[str, Any], ...] = ()
-    skip: str | None = None
-
-    def values(self) -> dict[Axis, Value | None]:
-        return {axis: getattr(self, axis) for axis in AXES}
-
-    @property
-    def set_key(self) -> str:
-        """Which set it is a score of."""
-        return "/".join(str(part) for part in (self.dataset, self.method, self.ipc, self.seed) if part is not None)
-
-    @property
-    def key(self) -> str:
-        return f"{self.set_key}/{self.test}/{self.net}"
-
-
-def label_of(cell: Cell, axes: Sequence[Axis]) -> str:
-    """What a line or a column is called: the cell's values on some axes."""
-    return " ".join(str(value) for axis in axes if (value := getattr(cell, axis)) is not None)
-
-
 class GridFile(Settings):
     """What is compared."""
 
@@ -106,6 +67,10 @@ class GridFile(Settings):
         min_length=1,
         description="by a name: `method` (default: that name) and its settings, and its `tests` (default: all); "
         "`method: whole` with `epochs` is the whole set",
+    )
+    settings: dict[str, Any] = Field(
+        {},
+        description="of every method that has such a setting and gives it no other value; `method` too",
     )
     ipc: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1, description="images per class")
     seeds: Seeds = Field((0,), description="a set for each")
@@ -153,14 +118,14 @@ class GridFile(Settings):
         Raises:
             InputError: unknown names or ill-typed values.
         """
-        given = self._settings(name) | {key.replace("-", "_"): value for key, value in changed}
+        given = self._settings(name) | _underscored(dict(changed))
         try:
-            return get_method(str(self.methods[name].get("method", name)))(**given)
+            return get_method(self._kind(name))(**given)
         except InputError as error:
             raise InputError(f"method {name!r}: {error}") from None
 
     def is_whole(self, name: str) -> bool:
-        return self.methods[name].get("method", name) == WHOLE
+        return self._kind(name) == WHOLE
 
     def whole_epochs(self, name: str, changed: Sequence[tuple[str, Any]] = ()) -> int:
         """Training epochs on the whole set.
@@ -184,15 +149,25 @@ class GridFile(Settings):
                 raise InputError(f"method {name!r}: there is no test {short(test)} ({nearest(str(test), self.tests)})")
         return list(dict.fromkeys(wanted))
 
+    def _kind(self, name: str) -> str:
+        """Which method an entry is."""
+        return str(self.methods[name].get("method", self.settings.get("method", name)))
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        """What a method's entry says, with what is said for all."""
+        known = {"method", *_fields(self._kind(name))}
+        for_all = {key: value for key, value in _underscored(self.settings).items() if key in known}
+        return for_all | _underscored(self.methods[name])
+
     def _settings(self, name: str) -> dict[str, Any]:
-        """What a method's entry says besides what the grid itself reads."""
-        given = {key.replace("-", "_"): value for key, value in self.methods[name].items()}
-        return {key: value for key, value in given.items() if key not in ("method", "tests")}
+        """What goes to the method, and not to the grid itself."""
+        return {key: value for key, value in self._entry(name).items() if key not in ("method", "tests")}
 
     def check(self) -> None:
         """Raise `InputError` for what no cell can work with."""
         for name in self.methods:
             self.tests_of(name)
+        self._check_settings()
         known: dict[Axis, list[Value]] = {
             "dataset": list(self.datasets),
             "method": list(self.methods),
@@ -214,6 +189,13 @@ class GridFile(Settings):
             else:
                 self.method(cell.method, cell.settings)
 
+    def _check_settings(self) -> None:
+        """Raise `InputError` for a setting for all that no method has."""
+        known = {"method"}.union(*(_fields(self._kind(name)) for name in self.methods))
+        for key in _underscored(self.settings):
+            if key not in known:
+                raise InputError(f"`settings`: no method has {short(key)} ({nearest(key, sorted(known))})")
+
     def _check_published(self) -> None:
         """Raise `InputError` where a number stands beside no cell."""
         lines, columns = ({label_of(c, axes) for c in self.cells()} for axes in (self.rows, self.columns))
@@ -228,8 +210,9 @@ class GridFile(Settings):
 
     def deciding(self) -> dict[str, Any]:
         """What decides the scores of cells, as JSON has it: all but which cells there are, and how the table looks."""
+        effective = self.model_copy(update={"methods": {name: self._entry(name) for name in self.methods}})
         values: dict[str, Any] = json.loads(
-            self.model_dump_json(include={"datasets", "methods", "tests", "exceptions"})
+            effective.model_dump_json(include={"datasets", "methods", "tests", "exceptions"})
         )
         for test in values["tests"].values():
             del test["net"]
@@ -261,11 +244,24 @@ class GridFile(Settings):
         return Cell(**parts, settings=tuple(settings.items()), skip=skip)
 
 
+def _underscored(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings by the names that they have in Python."""
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _fields(kind: str) -> set[str]:
+    """The settings of a method, or of the whole set; none where there is no such method, which `method` says."""
+    try:
+        return set((_Whole if kind == WHOLE else get_method(kind)).model_fields)
+    except InputError:
+        return set()
+
+
 def _made(kind: type[Settings], item: Any, name: str) -> Any:
     if not isinstance(item, dict):
         return item
     try:
-        return kind(**{str(key).replace("-", "_"): value for key, value in item.items()})
+        return kind(**_underscored(item))
     except InputError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -21,7 +21,8 @@ from proxyset.errors import InputError, RunError
 from proxyset.methods.coreset import Random
 from proxyset.methods.teacher import teacher_seconds
 from proxyset.report.estimate import estimate_scores
-from proxyset.report.grid_file import Cell, GridFile
+from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_file import GridFile
 from proxyset.report.scores import Contender, Contest, picks, score_all
 from proxyset.settings import Compute
 from proxyset.train.protocols import Evaluation

@@ -7,7 +7,7 @@ import pandas as pd
 
 from proxyset.errors import InputError, one_line
 from proxyset.folders import read_marker
-from proxyset.report.grid_file import AXES
+from proxyset.report.grid_cell import AXES
 from proxyset.report.grid_run import KIND
 from proxyset.report.page import Section
 from proxyset.report.parts import Cell, Part, Table

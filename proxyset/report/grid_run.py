@@ -15,7 +15,8 @@ from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_
 from proxyset.folders import claim_folder, mark, read_marker
 from proxyset.parsing import Schema, checksummed, read_bytes, read_row, read_rows
 from proxyset.progress import Progress
-from proxyset.report.grid_file import Cell, GridFile
+from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_file import GridFile
 from proxyset.report.grid_jobs import Bench, Job, Row
 
 KIND = "grid"
@@ -172,7 +173,7 @@ def facts_of(grid: GridFile, bench: Bench) -> Facts:
         InputError: a dataset cannot be read; there is no such device.
     """
     bench.session  # noqa: B018 (refuses a device that is not there)
-    data = {name: [bench.dataset(name).sha256, bench.dataset(name).test.sha256()] for name in grid.datasets}
+    data = {name: [bench.dataset(name).sha256, bench.dataset(name).test_sha256] for name in grid.datasets}
     return grid.deciding() | {"data": data}
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from proxyset.files import write_atomic
 from proxyset.names import clean_name
-from proxyset.report.grid_file import AXES, PUBLISHED, Axis, Cell, GridFile
+from proxyset.report.grid_cell import AXES, Axis, Cell
+from proxyset.report.grid_file import PUBLISHED, GridFile
 from proxyset.report.grid_jobs import Row
 from proxyset.report.table_files import markdown_table, tex_table
 from proxyset.report.tables import mean_std

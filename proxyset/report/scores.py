@@ -14,7 +14,7 @@ from proxyset.claims import claim_file
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
-from proxyset.errors import BusyError, InputError, nearest
+from proxyset.errors import BusyError, InputError, RunError, nearest
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.methods.teacher import make, teacher_seconds
@@ -206,7 +206,10 @@ def score_all(
                 "device": session.device.type,
             }
             if entry.file is not None:
-                _keep(result, entry.file)
+                try:
+                    _keep(result, entry.file)
+                except (InputError, RunError) as error:  # a folder of somebody else's, or a full disk
+                    session.say_once(f"the score of {entry.name} is not kept in its file: {error}")
             rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **size, **result})
     return rows
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxyset.advice import advice
 from proxyset.artefact.build import ProxySpec
 from proxyset.artefact.outputs import tidy
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
-from proxyset.cli.advice import advice
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, nearest

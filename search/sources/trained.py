@@ -102,7 +102,7 @@ def some_batches(length: int, batch: int, batches: int) -> Order:
 @dataclass(frozen=True)
 class WholeSet(Trained):
     """The whole set: the truth that the other rankings are held against, or, under another name and so with other
-    random choices, the noise ceiling: how well the truth ranks as it does itself.
+    random choices, the noise ceiling: how well another training of the same cost ranks.
     """
 
     @classmethod

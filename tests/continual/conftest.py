@@ -119,3 +119,15 @@ def watch_trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ImageSet
 
     monkeypatch.setattr(Trainer, "train", watched)
     return seen
+
+
+def watch_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images an epoch of every training takes from now on. Nothing is trained."""
+    seen = []
+
+    def watched(self: Trainer, net: Classifier, data: ImageSet, phase: Phase) -> None:
+        batches = phase.order(torch.Generator()) if phase.order else [data.labels]
+        seen.append(sum(map(len, batches)))
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    return seen

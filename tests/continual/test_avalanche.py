@@ -64,6 +64,13 @@ def test_it_is_filled_and_shrinks_while_a_strategy_learns(stream: Stream, method
         assert labels(buffer) == sorted(seen * (buffer.max_size // slots) * each)
 
 
+def test_a_buffer_that_is_larger_than_an_experience_holds_all_of_it(stream: Stream) -> None:
+    """And no experience is learned in vain, to be refused afterwards."""
+    buffer = ProxyBuffer(400, "herding")
+    buffer.post_adapt(None, next(iter(benchmark_of(stream).train_stream)))
+    assert len(buffer.buffer) == 20
+
+
 def test_its_images_are_those_that_build_makes(stream: Stream) -> None:
     buffer = ProxyBuffer(4, "random", seed=3)
     experience = next(iter(benchmark_of(stream).train_stream))

@@ -87,6 +87,7 @@ def test_a_byte_a_value_is_near_what_was_learned(growing: Stream, tmp_path: Path
     assert not torch.equal(exact, rough)
     spread = float(exact.max() - exact.min())
     torch.testing.assert_close(rough, exact, atol=2 * spread / 255, rtol=0)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # condensed once, for both
 
 
 def test_targets_that_were_not_announced_are_refused_where_bytes_are_counted(growing: Stream, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from continual.choose import label, provider_for, split_memory
+from continual.choose import label, provider_for, short_names, split_memory
 from continual.compare import Common, make_cells
 from continual.method_provider import MethodProvider
 from continual.settings import Budget, Learning
@@ -47,3 +47,17 @@ def test_slips_are_refused(growing: Stream, tmp_path: Path, name: str) -> None:
 def test_variants_of_one_method_are_compared(tmp_path: Path) -> None:
     cells = make_cells(("dm", "dm formation=2"), (0,), "without", Common(tmp_path))
     assert [cell.path.name for cell in cells] == ["dm-seed0", "dm-formation=2-seed0"]
+
+
+def test_names_in_a_legend_keep_what_tells_memories_apart() -> None:
+    memories = [
+        "none",
+        "random",
+        "random formation=2",
+        "dm lr_img=5",
+        "dm lr_img=5 formation=2",
+        "dsa lr_img=1",
+        "a b.safetensors",
+    ]
+    short = ["none", "random", "random formation=2", "dm …", "dm formation=2 …", "dsa …", "a b.safetensors"]
+    assert list(short_names(memories).values()) == short

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from continual import compare
 from continual.api import learn_stream
 from continual.compare import Cell, Common, Distils, check_cells, make_cells, run_cells
 from continual.estimate import Estimate
+from continual.loading import load_stream
 from continual.results import StreamResult
 from continual.schemes.eeil import Eeil
 from continual.settings import Budget, StreamChoice, TaskTraining
+from continual.stream import Stream
 from proxyset.compute.parallel import Pool
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
@@ -55,8 +59,10 @@ def test_the_grid_has_every_memory_with_and_without_distillation(common: Common)
 def test_the_estimate_counts_every_memory_once_for_each_seed(common: Common, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = make_cells(("none", "random"), (0, 1), "both", common)
     assert check_cells(cells, SESSION)[0].making == 0
-    monkeypatch.setattr(compare, "estimate", lambda scheme, finished: Estimate(10.0, 1.0))
-    assert check_cells(cells, SESSION) == (Estimate(40.0, 8.0), 0)
+    monkeypatch.setattr(compare, "seconds_to_learn", lambda scheme, finished: 1.0)
+    seconds = iter([10.0, 10.0, 10.0, 10.0, 0.0, 0.0, 10.0, 10.0])  # of seed 1 one memory is there already
+    monkeypatch.setattr("continual.memory.Memory.estimate", lambda memory, finished: next(seconds))
+    assert check_cells(cells, SESSION) == (Estimate(30.0, 8.0), 0)
 
 
 def test_the_estimate_leaves_out_what_is_finished(common: Common) -> None:
@@ -64,6 +70,30 @@ def test_the_estimate_leaves_out_what_is_finished(common: Common) -> None:
     run_cells([cell])
     assert check_cells([cell], SESSION, resume=True) == (Estimate(0.0, 0.0), 2)
     assert check_cells([cell], SESSION)[1] == 0
+
+
+@pytest.mark.parametrize(("domains", "reads"), [(True, 1), (False, 2 * 4)])
+def test_domains_are_read_once_for_all_seeds(
+    common: Common, monkeypatch: pytest.MonkeyPatch, domains: bool, reads: int
+) -> None:
+    """To check and to run. A split by class has an order for each seed, which is read for either."""
+    seeds: list[int] = []
+
+    def counted(*settings: Any, seed: int, **more: Any) -> Stream:
+        seeds.append(seed)
+        return load_stream(*settings, seed=seed, **more)
+
+    monkeypatch.setattr(compare, "load_stream", counted)
+    choice = common.stream
+    if domains:
+        other = shutil.copy(choice.dataset, common.data_root / "other.npz")
+        choice = StreamChoice(tasks=(choice.dataset, str(other)))
+    cells = make_cells(("none",), (0, 1, 2, 3), "without", replace(common, stream=choice))
+    streams = compare.Streams()
+    check_cells(cells, SESSION, streams=streams)
+    run_cells(cells, streams=streams)
+    assert len(seeds) == reads
+    assert domains or seeds == [0, 1, 2, 3] * 2
 
 
 def test_each_memory_takes_the_settings_that_it_has(common: Common) -> None:
@@ -157,7 +187,7 @@ def test_a_cell_can_be_done_elsewhere(common: Common) -> None:
     (cell,) = make_cells(("random",), (3,), "with", common)
     copy: Cell = pickle.loads(pickle.dumps(cell))
     assert copy == cell
-    result = copy.run(SESSION)
+    result = copy.run(copy.load(), SESSION)
     same = learn_stream(cell.load(), "random", cell.budget, cell.learning, seed=3, session=SESSION)
     assert untimed(result) == untimed(same)
     assert pickle.loads(pickle.dumps(result)).to_dict() == result.to_dict()

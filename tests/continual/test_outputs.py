@@ -195,6 +195,9 @@ def test_long_work_says_what_would_be_shorter(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("less time: ")]
     assert "--memory herding (" in line
     assert "--epochs 10 (" in line
+    assert "--net" not in line  # narrow already: no network is offered to those who use it
+    assert run("--force", "--net", "convnet", "--epochs", "1") == 0
+    assert "--net convnet-w32 (" in capsys.readouterr().err
 
 
 def test_code_that_a_folder_names_is_never_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_results_are_read_back_from_one_folder_or_from_all(results: list[StreamR
         read_results(folder / "nowhere")
     (folder / "none-seed0" / RESULTS).write_text("{")
     with pytest.raises(InputError, match=r"none-seed0/results.json'.* not JSON"):
+        read_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("budget", {"ipc": 3}, "budget"), ("learning", {"epochs": 7}, "`epochs`"), ("learning", {"lr": 0.5}, "`lr`")],
+)
+def test_runs_that_differ_in_more_than_the_memory_are_not_averaged(
+    results: list[StreamResult], tmp_path: Path, name: str, value: dict[str, Any], words: str
+) -> None:
+    folder = tmp_path / "runs"
+    other = results[0].to_dict()
+    other[name] = (other[name] if name == "learning" else {}) | value
+    write_results(folder / "other", StreamResult(other))
+    with pytest.raises(InputError, match=f"has another {words} than"):
         read_results(folder)
 
 

@@ -53,6 +53,16 @@ def test_more_than_was_seen_is_refused(growing: Stream) -> None:
         Memory(growing, Budget(ipc=11), Reservoir(growing, 0)).check()
 
 
+@pytest.mark.parametrize("budget", [Budget(budget=10_000), Budget(budget_bytes=10_000_000)])
+def test_a_reservoir_that_is_not_full_holds_what_was_seen(growing: Stream, budget: Budget) -> None:
+    kept = Memory(growing, budget, Reservoir(growing, 0))
+    kept.check()
+    for stage in range(3):
+        kept.add(stage)
+        seen = sum(len(task.data.train) for task in growing.tasks[: stage + 1])
+        assert seen - growing.slots(stage) < sum(len(part) for part in kept.kept) == kept.size(stage) <= seen
+
+
 def test_a_run_with_it_goes_on(growing: Stream, quick: Learning, tmp_path: Path) -> None:
     budget = Budget(budget=12, store=tmp_path)
     whole = learn_stream(growing, "reservoir", budget, quick)
@@ -60,3 +70,9 @@ def test_a_run_with_it_goes_on(growing: Stream, quick: Learning, tmp_path: Path)
     resumed = stopped_and_resumed(growing, "reservoir", budget, quick, tmp_path / "run")
     assert untimed(resumed) == untimed(whole)
     assert torch.tensor(whole["matrix"][0][0]) >= 0
+
+
+def test_what_cannot_be_condensed_again_is_refused_before_the_work(make_dataset: Callable[..., Dataset]) -> None:
+    stream = join_domains([renamed(make_dataset(counts=8), name) for name in ("first", "second")])
+    with pytest.raises(InputError, match="recondense"):
+        Memory(stream, Budget(budget=12, shrink="recondense"), Reservoir(stream, 0)).check()

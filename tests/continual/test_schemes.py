@@ -17,7 +17,7 @@ from proxyset.data.augment import operations
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.nets.classifier import Classifier
-from tests.continual.conftest import make_scheme, renamed, watch_trainings
+from tests.continual.conftest import make_scheme, renamed, watch_epochs, watch_trainings
 
 
 def test_eeil_trains_on_new_data_and_memory_then_on_equal_counts(
@@ -70,6 +70,9 @@ def test_switches(
         ("random", {"current_data": "memory"}),
         ("random", {"scheme": "gdumb"}),
         ("joint", {}),
+        ("random", {"batches": "balance"}),
+        ("random", {"batches": "balance", "current_data": "memory"}),
+        ("random", {"scheme": "der"}),
     ],
 )
 def test_trainings_are_known_in_advance(
@@ -80,12 +83,12 @@ def test_trainings_are_known_in_advance(
     memory: str,
     change: dict[str, object],
 ) -> None:
-    seen = watch_trainings(monkeypatch)
+    seen = watch_epochs(monkeypatch)
     scheme = make_scheme(growing, quick.model_copy(update=change), tmp_path, memory)
     for stage in range(3):
         seen.clear()
         scheme.learn(stage)
-        assert [count for _, count in scheme.trainings(stage)] == [len(data) for _, data in seen]
+        assert [count for _, count in scheme.trainings(stage)] == seen
 
 
 def test_joint_training_sees_everything_with_a_fresh_network(

@@ -37,9 +37,19 @@ def test_every_setting_of_the_core_reaches_both_stages() -> None:
 def test_gdumb_trains_by_the_cores_evaluation_protocol(growing: Stream, quick: Learning, tmp_path: Path) -> None:
     scheme = make_scheme(growing, quick.model_copy(update={"scheme": "gdumb", "gdumb_epochs": 1000}), tmp_path)
     assert isinstance(scheme, Afresh)
-    recipe = scheme.recipe()
+    recipe = scheme.recipe(0)
     assert recipe == Recipe(epochs=1000, augment=quick.augment)
     assert (recipe.lr, recipe.drops(), recipe.weight_decay, recipe.batch_size) == (0.01, (500,), 5e-4, 256)
+
+
+@pytest.mark.parametrize(("protocol", "epochs", "batch_size"), [("paper", 8, 4), ("equal-updates", 2, 4)])
+def test_gdumb_gives_a_formation_no_more_updates_where_asked(
+    growing: Stream, quick: Learning, tmp_path: Path, protocol: str, epochs: int, batch_size: int
+) -> None:
+    values = {"scheme": "gdumb", "gdumb_epochs": 8, "gdumb_protocol": protocol, "gdumb_batch_size": 4}
+    scheme = make_scheme(growing, quick.model_copy(update=values), tmp_path, "random formation=2")
+    ((recipe, images),) = scheme.trainings(1)
+    assert (recipe.epochs, recipe.batch_size, images) == (epochs, batch_size, 32)
 
 
 def test_network_names_by_size() -> None:

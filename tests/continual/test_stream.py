@@ -69,6 +69,26 @@ def test_class_names_are_compared_up_to_their_form(make_dataset: Callable[..., D
     assert join_domains([long, plain]).class_names == ("0", "1", "2")
 
 
+def test_classes_that_differ_in_case_alone_are_different(make_dataset: Callable[..., Dataset]) -> None:
+    letters = renamed(make_dataset(), "letters", class_names=("A", "a", "b"))
+    assert join_domains([letters, renamed(letters, "more", class_names=("A", "a", "b"))]).class_names == ("A", "a", "b")
+    stream = split_classes(letters, 3, order=("b", "a", "A"))
+    assert stream.class_names == ("b", "a", "A")
+    assert split_classes(make_dataset(), 3, order=("CLASS2", "class0", "Class1")).class_names[0] == "class2"
+
+
+def test_tasks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    tasks = []
+    for seed, place in enumerate(("siteA", "siteB")):
+        (tmp_path / place).mkdir()
+        pixels = np.random.default_rng(seed).integers(0, 255, (12, 8, 8), dtype=np.uint8)
+        arrays = {"x_train": pixels, "y_train": np.arange(12) % 2, "x_test": pixels, "y_test": np.arange(12) % 2}
+        np.savez(tmp_path / place / "photos.npz", **arrays)  # type: ignore[arg-type]
+        tasks.append(str(tmp_path / place / "photos.npz"))
+    stream = load_stream(StreamChoice(tasks=tuple(tasks)))
+    assert [task.name for task in stream.tasks] == ["siteA-photos", "siteB-photos"]
+
+
 @pytest.mark.parametrize("names", [("0", "2", "1"), ("0", "1", "3"), ("cat", "dog", "owl")])
 def test_other_class_names_are_refused(make_dataset: Callable[..., Dataset], names: tuple[str, ...]) -> None:
     plain = renamed(make_dataset(), "plain", class_names=("0", "1", "2"))

@@ -125,7 +125,7 @@ def test_how_far_it_came_can_be_read_alone(tmp_path: Path) -> None:
 def test_removing_it_removes_what_a_killed_process_left_half_written(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "a[1].state", 1, {})
     checkpoint.offer({"x": torch.zeros(1)})
-    (tmp_path / ".a[1].state.xyz.part").write_bytes(b"half")
+    (tmp_path / ".a[1].state.x7k_2ab9.part").write_bytes(b"half")
     (tmp_path / "other.state").write_bytes(b"kept")
     checkpoint.remove()
     assert [file.name for file in tmp_path.iterdir()] == ["other.state"]

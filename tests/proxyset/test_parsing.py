@@ -15,7 +15,6 @@ from proxyset.parsing import (
     checksummed,
     parse_json,
     read_bytes,
-    read_json,
     read_row,
     read_rows,
     read_text,
@@ -36,10 +35,10 @@ class Whole(Schema):
 # JSON.
 
 
-def test_a_sound_file_gives_its_value_and_its_model(tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_text('{"parts": [{"name": "naïve"}], "share": 1}', encoding="utf-8")
-    assert read_json(tmp_path / "plan.json") == {"parts": [{"name": "naïve"}], "share": 1}
-    assert read_json(tmp_path / "plan.json", Whole) == Whole(parts=[Part(name="naïve")], share=1.0)
+def test_a_sound_text_gives_its_value_and_its_model() -> None:
+    text = '{"parts": [{"name": "naïve"}], "share": 1}'.encode()
+    assert parse_json(text, "plan.json") == {"parts": [{"name": "naïve"}], "share": 1}
+    assert parse_json(text, "plan.json", Whole) == Whole(parts=[Part(name="naïve")], share=1.0)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +67,9 @@ def test_a_sound_file_gives_its_value_and_its_model(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_is_not_read_is_one_line_with_its_place(text: bytes, words: str, tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_bytes(text)
+def test_what_is_not_read_is_one_line_with_its_place(text: bytes, words: str) -> None:
     with pytest.raises(InputError, match=rf"plan\.json'.*{words}") as raised:
-        read_json(tmp_path / "plan.json", Whole)
+        parse_json(text, "'plan.json'", Whole)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
 

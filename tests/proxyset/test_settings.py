@@ -5,6 +5,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
+from proxyset.cli.grid import Workers
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Duration, Settings, short
 
@@ -104,3 +105,16 @@ def test_durations_are_read_as_people_write_them(words: Any, seconds: float) -> 
 def test_what_is_no_duration_is_refused_in_one_line(words: Any) -> None:
     with pytest.raises(InputError, match="time"):
         Timed(time=words)
+
+
+@pytest.mark.parametrize(
+    "address", ["foo", "local", "host:", ":6379", "host:0", "host:70000", "http://host:1", "a b:1"]
+)
+def test_what_is_no_address_of_a_cluster(address: str) -> None:
+    with pytest.raises(InputError, match="must be auto or host:port"):
+        Workers(address=address)
+
+
+@pytest.mark.parametrize("address", [None, "auto", "10.0.0.1:6379", "head:65535"])
+def test_addresses_of_clusters(address: str | None) -> None:
+    assert Workers(address=address).address == address

@@ -152,7 +152,7 @@ OTHERS = [  # whole commands
     ("run --resume run --config true.yaml", "--config"),
     ("run --resume run --out elsewhere", "--out"),
     ("run --resume run --force", "--force"),
-    ("run --resume run --dataset other.npz", "--dataset tiny.npz"),
+    ("run --resume run --dataset other.npz", "the data or the space changed"),
     ("report", "search report RUN"),
     ("report gone", "is not a search run"),
     ("report notes.txt", "is not a search run"),

@@ -129,6 +129,9 @@ def test_what_is_kept_of_a_run(tmp_path: Path) -> None:
         read_finals(tmp_path)
     clear_finals(tmp_path, ["a", "c"])
     assert list(tmp_path.iterdir()) == []
+    append_final(tmp_path, row("a", None, 0.0) | {"test": None, "error": "out of memory"})
+    append_final(tmp_path, row("a", 0.8, 0.9))  # tried again
+    assert read_finals(tmp_path) == [row("a", 0.8, 0.9)]
 
 
 def test_names_that_no_file_can_have_get_files_of_their_own(tmp_path: Path) -> None:

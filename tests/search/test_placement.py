@@ -91,6 +91,8 @@ def test_one_by_one_needs_no_pool() -> None:
 def test_a_cluster_has_as_many_workers_as_it_has_room_for() -> None:
     placement = placed("cpu", address="auto", max_concurrent=3)
     assert (placement.pool.workers, placement.pool.address, placement.max_concurrent) == (None, "auto", 3)
+    roomy = placement.pool_for(100)
+    assert (roomy.workers, roomy.object_store - placement.pool.object_store) == (3, 200)
     with pytest.raises(InputError, match="max_concurrent"):
         placed("cpu", address="auto", workers=2)
 

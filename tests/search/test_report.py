@@ -101,6 +101,13 @@ def test_without_truth_there_is_still_a_ranking(tmp_path: Path) -> None:
     assert "spearman" not in summary["sources"]["dsa"]
 
 
+def test_a_ranking_of_other_architectures_than_the_truth_has_no_picture_but_a_report(tmp_path: Path) -> None:
+    rows = [row("dsa", name, 0.5) for name in NAMES[:3]] + [row("whole", name, 0.6) for name in NAMES[:3]]
+    folder = make_run(tmp_path, [*rows, row("whole-again", NAMES[5], 0.6)])
+    report(folder.record(), folder.path, as_json=False)
+    assert (tmp_path / "report.html").exists()
+
+
 def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished trial"):
         report(make_run(tmp_path / "empty", []).record(), tmp_path, as_json=False)

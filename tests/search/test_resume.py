@@ -6,9 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from proxyset.errors import RunError
+from proxyset.errors import InputError, RunError
 from proxyset.files import append_line
 from proxyset.folders import MARKER
 from proxyset.parsing import checksummed, read_rows
@@ -35,6 +36,39 @@ def test_a_resumed_run_keeps_its_settings(images: Path, capsys: pytest.CaptureFi
     assert search("run", "--resume", str(RUN), "--workers", "0", "--config", "x.yaml") == 2
     (Path("tiny.npz")).write_bytes(b"changed")
     assert search("run", "--resume", str(RUN), "--workers", "0") == 2
+
+
+def test_data_that_moved_are_known_by_their_content(images: Path) -> None:
+    assert run(images, "--proxy", "random") == 0
+    before = (RUN / ROWS).read_text()
+    Path("elsewhere").mkdir()
+    Path("tiny.npz").rename("elsewhere/tiny.npz")
+    assert search("run", "--resume", str(RUN), "--workers", "0", "--dataset", "elsewhere/tiny.npz") == 0
+    assert (RUN / ROWS).read_text() == before
+
+
+def test_other_test_images_are_other_data(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing is held out they rank, and two halves of a ranking would be by different images."""
+    assert run(images, "--proxy", "random", "--validation", "0") == 0
+    with np.load("tiny.npz") as file:
+        arrays = dict(file)
+    np.savez("tiny.npz", **arrays | {"x_test": arrays["x_test"][..., ::-1]})
+    assert search("run", "--resume", str(RUN), "--workers", "0") == 2
+    assert "the data or the space changed" in capsys.readouterr().err
+
+
+def test_starting_over_removes_nothing_before_the_new_sets_are_there(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(images, "--proxy", "random") == 0
+    before = (RUN / ROWS).read_text()
+
+    def refuse(*arguments: object) -> None:
+        raise InputError("another process is building it")
+
+    monkeypatch.setattr("search.driver.obtain", refuse)
+    assert run(images, "--proxy", "random", "--force", "--epochs", "3") == 2
+    assert (RUN / ROWS).read_text() == before
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_from_there(

@@ -15,7 +15,7 @@ from proxyset.nets.arch import Arch
 from proxyset.nets.cells import all_cells
 from search.api import rank_architectures
 from search.rank import on_top, share, spearman
-from search.settings import RankingSettings, SpaceChoice
+from search.settings import RankingSettings, SpaceChoice, fill
 from search.sources.table import read_columns
 from search.space import choose
 
@@ -75,6 +75,30 @@ def test_a_bad_table_says_where_and_what(tmp_path: Path, text: str, message: str
 def test_half_a_truth_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RankingSettings(**settings)
+
+
+def test_columns_of_a_table_are_no_free_rivals(
+    table: Path, make_dataset: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has trained them: a proxy set that ranks as well as it can must not lose to the truth itself."""
+    by_name = {str(arch): 0.9 - place / 100 for place, arch in enumerate(ARCHS)}
+    monkeypatch.setattr(
+        "search.sources.trained.ProxySource.score", lambda source, bench, candidate, generator: by_name[candidate.name]
+    )
+    settings = RankingSettings(truth_file=table, truth_column="long", rank_columns=("short",), free=False)
+    options = {"space": ARCHS, "settings": settings, "progress": False, "session": Session(device="cpu")}
+    result = rank_architectures(make_dataset(counts=12), ["random"], folder="run", **options)  # type: ignore[arg-type]
+    (verdict,) = result.summary["verdicts"]
+    assert verdict["name"] == "random"
+    assert "whole" not in verdict["why"]
+    assert "short" not in verdict["why"]
+
+
+def test_a_table_is_the_truth_of_all_also_where_networks_are_kept() -> None:
+    """It costs nothing, so that it needs no asking."""
+    table = RankingSettings(truth_file="t.csv", truth_column="long", promote=2)
+    assert fill(table, "cifar10").truth == "all"
+    assert fill(RankingSettings(promote=2), "cifar10").truth == "none"
 
 
 def test_the_table_is_the_truth_and_nothing_trains_on_the_whole_set(

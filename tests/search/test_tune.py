@@ -16,6 +16,8 @@ from search.api import rank_architectures
 from search.placement import Placement
 from search.settings import RankingSettings
 from search.sources.asha import Asha
+from search.sources.halving import rungs_of
+from search.sources.trained import ProxySource
 from search.together import budget
 from search.trial import Job, TrialContext, Workbench
 
@@ -75,6 +77,15 @@ def test_the_time_is_that_of_the_first_proxy_with_its_building(context: TrialCon
     assert budget(rows, context, replace(here, pool=Pool(workers=2), here=False)) == ("random", 8.0)
     with pytest.raises(RunError, match="name one, such as random"):
         budget(rows[2:], context, here)
+
+
+def test_the_time_of_a_halving_is_that_of_all_its_rungs(context: TrialContext) -> None:
+    rungs = {rung.name: rung for rung in rungs_of(ProxySource("random", seconds=5.0))}
+    context = replace(context, sources={**rungs, "whole": context.sources["whole"], "asha": Asha("asha")})
+    rows = [{"source": name, "seconds": 3.0} for name in (*rungs, "whole")]
+    session = Session(device="cpu")
+    found = budget(rows, context, Placement(session, Pool(), session.compute, here=True))
+    assert found == ("random-halving", 5.0 + 3.0 * len(rungs))
 
 
 def test_the_rungs_are_powers_of_four_below_the_last_epoch() -> None:

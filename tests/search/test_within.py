@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from search.folder import RunFolder
 from search.placement import place
 from search.preparation import Display, Search, prepare
 from search.settings import RankingSettings, SpaceChoice
-from search.within import Limit, TimeIsUp, choose_within
+from search.within import Limit, TimeIsUp, choose_within, seconds_to_keep
 from tests.search.test_cli import RUN, run, scores, search
 
 SETTINGS = RankingSettings(ipc=2, epochs=40, whole_epochs=2, final_epochs=20, batch_size=8, truth="none")
@@ -63,24 +64,43 @@ def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:
         Limit(time.time() + 100, keeping=101).left_for_trials()
 
 
+class Passed(Limit):
+    """A time limit that is over as soon as it begins."""
+
+    def __init__(self, end: float, keeping: float) -> None:
+        super().__init__(0.0)
+
+
 def test_the_choice_is_kept_with_the_run_and_a_resumed_one_has_it(
     images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The limit passes after the first trial: the first network is kept all the same, and the rest can be taken up."""
+    """The limit passes after the first trial. No network is trained in a hurry: it would stay for good."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
-        patch.setattr("search.within.Limit", lambda end, keeping: Limit(0.0))
+        patch.setattr("search.within.Limit", Passed)
         flags = ("--proxy", "random", "--within", "5min", "--no-free", "--final-epochs", "3")
         assert run(images, *flags) == 0
     err = capsys.readouterr().err
     assert "what fits: 4 architectures, 2 epochs on a proxy set" in err
     assert "the time for trials is up: trials are left, which --resume takes up" in err
     assert len(scores()) == 1
-    kept = read_finals(RUN)
-    assert [row["epoch"] for row in kept] == [1]
+    assert "the time is up: networks are left, which --resume takes up" in err
+    assert read_finals(RUN) == []
     settings = RunFolder.open(RUN).settings()
     assert (settings["sample"], settings["truth"], settings["promote"]) == (4, "none", 3)
     assert "within" not in settings
     assert search("run", "--resume", str(RUN), "--workers", "0") == 0
     assert len(scores()) == 4
-    assert read_finals(RUN)[0] == kept[0]
+    assert {row["error"] for row in read_finals(RUN)} == {None}
+
+
+def test_a_run_that_goes_on_leaves_time_for_the_networks_that_it_has_not(
+    whole: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
+    settings = whole.settings.model_copy(update={"promote": 2, "final_epochs": 10})
+    asked = replace(whole, settings=settings)
+    first, later = seconds_to_keep(asked, 1e6, 0), seconds_to_keep(asked, 1e6, 1)
+    assert 0 < later < first
+    assert seconds_to_keep(asked, 1e6, 1000) == 0
+    assert seconds_to_keep(asked, 10.0, 0) == pytest.approx(4.0)

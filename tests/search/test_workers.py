@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from proxyset.errors import InputError
 from search.api import rank_architectures
 from search.placement import place
 from search.settings import RankingSettings
-from search.sources.registry import FREE
 from search.space import Builder, Candidate
 from search.trial import Job, Row, TrialContext, Workbench
 from tests.search.conftest import make_context
@@ -161,26 +160,31 @@ def test_what_no_machine_has_room_for_is_refused(context: TrialContext) -> None:
 
 TWO_NODES = """
 import sys, time
-from dataclasses import dataclass, replace
 from proxyset.compute.ray_environment import prepare_ray
 prepare_ray()
 import ray
 from ray.cluster_utils import Cluster
 from proxyset.compute.parallel import Pool
 from proxyset.compute.session import Session
-from search.api import rank_architectures
 from search.placement import place
-from search.settings import RankingSettings
 from search.space import Candidate
 from search.trial import Job
 from tests.conftest import make_dataset
 from search.workers import run_trials
 from tests.search.conftest import make_context
 
-def slow(channels, size, classes):
-    import time
+SEEN = sys.argv[1]
+
+def slow(channels, size, classes):  # waits for the other worker, however long a busy machine takes to start it
+    import os, time
+    from pathlib import Path
     from torch import nn
-    time.sleep(2)
+    Path(SEEN, str(os.getpid())).touch()
+    for _ in range(2000):
+        if len(list(Path(SEEN).iterdir())) > 1:
+            break
+        time.sleep(0.1)
+    time.sleep(1)
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
@@ -200,94 +204,18 @@ run_trials([Job("whole", "slow", repeat) for repeat in range(8)], context, place
 assert sorted(row["repeat"] for row in rows) == list(range(8)), rows
 assert all(row["error"] is None for row in rows), rows
 assert gone
-assert sum(node["Alive"] for node in ray.nodes()) == 1
-print("all rows")
+for _ in range(600):  # Ray notices after a while
+    if sum(node["Alive"] for node in ray.nodes()) == 1:
+        print("all rows")
+        break
+    time.sleep(0.1)
 """
 
 
 @pytest.mark.slow
-def test_a_machine_that_goes_away_loses_nothing() -> None:
+def test_a_machine_that_goes_away_loses_nothing(tmp_path: Path) -> None:
     """Two Ray nodes with a worker each; one is removed mid-run. In a process of its own: one Ray per process."""
-    done = subprocess.run([sys.executable, "-c", TWO_NODES], cwd=ROOT, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_NODES, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
     assert "all rows" in done.stdout, done.stderr[-3000:]
-
-
-SLOW_SPACE = """
-import time
-from torch import nn
-
-def build(channels, size, classes):
-    time.sleep(0.3)
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size**2, classes))
-
-def space():
-    for number in range(8):
-        yield f"net-{number}", build
-"""
-
-
-ROWS = 8 * (2 + len(FREE))
-FLAGS = "--space slow_space:space --ipc 2 --epochs 1 --whole-epochs 1 --proxy random --out run"
-
-
-@dataclass
-class Driver:
-    """`search run` with two workers, with a home that cannot be written."""
-
-    folder: Path
-
-    @property
-    def rows(self) -> str:
-        path = self.folder / "run" / "rows.jsonl"
-        return path.read_text() if path.exists() else ""
-
-    def start(self, *argv: str) -> "subprocess.Popen[bytes]":
-        (self.folder / "slow_space.py").write_text(SLOW_SPACE)
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        environment = plain | {"HOME": "/proc/nowhere", "PYTHONPATH": f"{self.folder}:{ROOT}"}
-        command = [sys.executable, "-m", "search", "run", *argv, "--workers", "2"]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    def wait_for_rows(self, count: int, process: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and process.poll() is None and self.rows.count("\n") < count:
-            time.sleep(0.01)
-
-
-@pytest.mark.slow
-def test_a_driver_killed_with_its_workers_goes_on(images: Path, tmp_path: Path) -> None:
-    """SIGKILL to the driver of a local Ray; --resume does only the rest."""
-    run = Driver(tmp_path)
-    driver = run.start("--dataset", str(images), *FLAGS.split())
-    run.wait_for_rows(3, driver)
-    driver.kill()
-    _, error = driver.communicate()
-    before = run.rows
-    assert before, error.decode()[-3000:]
-    before = before[: before.rindex("\n") + 1]
-    assert 3 <= before.count("\n") < ROWS
-    again = run.start("--resume", "run", "--trust")
-    _, error = again.communicate(timeout=300)
-    assert again.returncode == 0, error.decode()[-3000:]
-    assert run.rows.startswith(before)
-    assert run.rows.count("\n") == ROWS
-    assert f"{before.count(chr(10))} of {ROWS} trials are already done" in error.decode()
-    assert not (tmp_path / ".run.lock").exists()
-
-
-@pytest.mark.slow
-def test_where_ray_dies_the_last_line_says_how_to_go_on(images: Path, tmp_path: Path) -> None:
-    import ray  # noqa: F401 (brings psutil)
-    import psutil  # type: ignore[import-not-found, import-untyped, unused-ignore]  # isort: skip
-
-    run = Driver(tmp_path)
-    driver = run.start("--dataset", str(images), *FLAGS.split())
-    run.wait_for_rows(3, driver)
-    for process in psutil.Process(driver.pid).children():
-        if process.name() == "raylet":
-            process.kill()
-    _, error = driver.communicate(timeout=300)
-    assert driver.returncode == 1, error.decode()[-3000:]
-    assert error.decode().splitlines()[-1].endswith("to go on: search run --resume run --trust")
-    assert "Traceback" not in error.decode()
-    assert 3 <= run.rows.count("\n") < ROWS

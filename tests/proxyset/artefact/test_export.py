@@ -1,5 +1,6 @@
 """What is exported loads back as a dataset: same pixels, same labels, same names, same soft targets."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_exported_pixels_load_back_exactly(form: str, channels: int, tmp_path: P
     assert found.spec.class_names == proxy.spec.class_names
     assert len(found.test) == 0  # all of it is training data, none is split off
     assert (found.spec.channels, found.spec.size) == (channels, 8)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("flip", [False, True])
+def test_whether_mirroring_keeps_the_label_survives(form: str, flip: bool, tmp_path: Path) -> None:
+    """An exported 2 is no 2 when it is mirrored, whatever the folder is called."""
+    proxy = make_proxy()
+    export(replace(proxy, spec=replace(proxy.spec, flip=flip)), place(tmp_path, form), form)
+    assert load(place(tmp_path, form)).spec.flip is flip
+    assert load(place(tmp_path, form), flip=not flip).spec.flip is not flip
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -64,6 +64,34 @@ def test_a_set_is_another_with_other_images_settings_budget_or_seed(
         assert not is_same(proxy, other, CPU)
 
 
+def test_one_begun_in_another_way_is_started_over(wanted: ProxySpec, tmp_path: Path) -> None:
+    """Nobody can give --force to a set that a search or a stream keeps."""
+    long = replace(wanted, method=DC(net="mlp", iterations=2))
+    path = store_path(long, CPU, tmp_path)
+
+    def stop(done: float, total: int, loss: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_or_build(long, path, session=CPU, progress=stop)
+    other = Session(device="cpu", compile="off", memory_limit=4)
+    assert load_or_build(long, path, session=other, progress=False).provenance["memory_limit"] == 4 * 2**30
+    assert not path.with_suffix(".checkpoint").exists()
+
+
+def test_data_that_moved_is_the_same_work(wanted: ProxySpec, tmp_path: Path) -> None:
+    long, path = replace(wanted, method=DC(net="mlp", iterations=3)), tmp_path / "set.safetensors"
+    whole = build_file(long, tmp_path / "whole.safetensors", session=CPU, progress=False)
+
+    def stop(done: float, total: int, loss: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_file(long, path, session=CPU, progress=stop)
+    moved = replace(long, dataset=replace(long.dataset, source=long.dataset.source | {"source": "/elsewhere"}))
+    assert build_file(moved, path, session=CPU, progress=False).data.sha256() == whole.data.sha256()
+
+
 def test_it_is_built_once(wanted: ProxySpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = store_path(wanted, CPU, tmp_path)
     built = load_or_build(wanted, path, session=CPU, progress=False)

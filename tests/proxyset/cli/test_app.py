@@ -1,5 +1,6 @@
 """The program: its commands and its exit codes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -34,6 +35,7 @@ def test_no_command_shows_the_commands(cli: Cli) -> None:
         (RunError("the disk is full"), 1, "the disk is full"),
         (MemoryError(), 1, "out of memory"),
         (RuntimeError("CUDA out of memory. Tried\nto allocate"), 1, "out of memory: CUDA out of memory. Tried"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), 1, "'a.png': No space left on device"),
         (KeyboardInterrupt("to go on: --resume"), 130, "to go on: --resume"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
@@ -48,6 +50,14 @@ def test_each_kind_of_end_has_its_code_and_one_line(
     monkeypatch.setattr("proxyset.cli.show.show_command", stop)
     result = cli("show")
     assert (result.code, result.err) == (code, f"proxyset: {words}\n")
+
+
+@pytest.mark.parametrize("command", ["show", "eval", "report", "export"])
+def test_a_name_that_no_file_can_have_is_one_line(cli: Cli, command: str) -> None:
+    result = cli(command, "x" * 300)
+    assert result.code == 2
+    assert "File name too long" in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 def test_a_mistake_in_the_program_itself_is_not_hidden(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,3 +213,26 @@ def test_names_in_tables_stay_text(tmp_path: Path) -> None:
     write_scores(rows, ["x&y"], tmp_path / "t.md")
     assert r"a\_b|c\%\textbackslash{}d & 2,000 & 0.5 & 50.0 $\pm$ 0.0 (1) & 1 s \\" in (tmp_path / "t.tex").read_text()
     assert "| a_b\\|c%\\d | 2,000 | 0.5 | 50.0 ± 0.0 (1) | 1 s |" in (tmp_path / "t.md").read_text()
+
+
+def test_sets_made_with_different_networks_need_one_named(cli: Cli, tmp_path: Path) -> None:
+    save_npz(tmp_path / "mine.npz")
+    argv = ["build", "--dataset", "mine.npz", "--size", 8, "--channels", 3, "--flip"]
+    assert cli(*argv, "--method", "random", "--out", "one.safetensors").code == 0
+    assert cli(*argv, "--method", "herding", "--net", "convnet-w4-d1", "--out", "two.safetensors").code == 0
+    score = ["eval", "one.safetensors", "two.safetensors", "--nets", 1, "--epochs", 1]
+    assert_refused(cli(*score), "one.safetensors: convnet", "two.safetensors: convnet-w4-d1", "--net")
+    assert cli(*score, "--net", "mlp").code == 0
+
+
+def test_a_score_that_its_file_cannot_take_is_told_and_not_lost(
+    cli: Cli, built: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise InputError("cannot write: Read-only file system")
+
+    monkeypatch.setattr("proxyset.report.scores._keep", refuse)
+    result = cli("eval", built, "--nets", 1, "--epochs", 1, "--net", "mlp", "--out", "scores.csv")
+    assert result.code == 0, result.err
+    assert "is not kept in its file: cannot write" in caplog.text
+    assert Path("scores.csv").exists()

@@ -10,8 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
+from proxyset.compute.plan import Estimate
+from proxyset.compute.threads import threads
+from proxyset.report.grid_jobs import Bench, Job
 from proxyset.report.grid_run import GridFolder
 from tests.proxyset.cli.made import Cli, save_npz
 from tests.robust.kills import EVERY
@@ -68,6 +72,25 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(cli: Cli, tmp_path:
     assert f"{CELLS} cells: 0 are there; {SETS} sets to build, {CELLS} cells to score" in result.err
     assert "estimated: " in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_the_estimate_is_timed_with_the_threads_of_a_worker(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    estimate = Bench.estimate
+
+    def spy(bench: Bench, job: Job) -> Estimate:
+        seen.add(torch.get_num_threads())
+        return estimate(bench, job)
+
+    monkeypatch.setattr(Bench, "estimate", spy)
+    config = write(tmp_path, ipc=[1])
+    with threads(2):
+        for more, wanted in (([], {2}), (["--workers", "2"], {1}), (["--workers", "2", "--cpus-per-job", "3"], {3})):
+            assert cli("grid", "--config", config, "--dry-run", *more).code == 0
+            assert (seen, torch.get_num_threads()) == (wanted, 2)
+            seen.clear()
 
 
 def test_a_failed_cell_is_a_cell_with_its_error_and_is_tried_again(cli: Cli, tmp_path: Path) -> None:

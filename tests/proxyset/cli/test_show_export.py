@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from proxyset.errors import InputError
 from tests.proxyset.cli.made import (
     FAST,
     Cli,
@@ -73,3 +74,19 @@ def test_a_damaged_or_foreign_artefact_is_refused(command: str, cli: Cli, built:
         before = snapshot(tmp_path)
         assert_refused(cli(command, built), str(built), words)
         assert snapshot(tmp_path) == before
+
+
+def test_a_set_in_a_folder_that_takes_no_picture_is_shown_all_the_same(
+    cli: Cli, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise InputError("cannot write: Read-only file system")
+
+    built.with_suffix(".png").unlink()
+    monkeypatch.setattr("proxyset.report.figures.save_preview", refuse)
+    result = cli("show", built)
+    assert result.code == 0
+    assert "digits" in result.out
+    assert "no picture: cannot write" in result.err
+    assert json.loads(cli("show", built, "--json").out)["method"]
+    assert cli("show", built, "--out", "mine.png").code == 2  # this one was asked for

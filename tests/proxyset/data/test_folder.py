@@ -65,6 +65,34 @@ def test_training_and_test_images_of_two_sizes_are_refused(tmp_path: Path) -> No
     assert load(tmp_path, size=8).test.images.shape == (4, 1, 8, 8)
 
 
+def test_folders_and_images_in_odd_places_are_counted(tmp_path: Path) -> None:
+    write_folder(tmp_path, ("ant", "bee"), 5)
+    write_folder(tmp_path / "ant", ("more",), 3)
+    Image.fromarray(pixels(1, 8, 8)[0]).save(tmp_path / "loose.png")
+    data = load(tmp_path)
+    assert len(data.train) + len(data.test) == 10
+    assert set(data.notes) >= {"1 folders inside of classes passed over", "1 images beside the classes passed over"}
+
+
+def test_a_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
+    """A train is a vehicle. A folder of images beside other classes is one of them."""
+    write_folder(tmp_path, ("bus", "car", "train"), 5)
+    assert load(tmp_path).spec.class_names == ("bus", "car", "train")
+    write_folder(tmp_path / "flat", ("train", "test"), 5)  # nothing but splits, without classes
+    with pytest.raises(InputError, match="no class sub-folders"):
+        load(tmp_path / "flat")
+
+
+def test_pictures_that_are_to_be_classified_are_no_test_split(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", ("ant", "bee"), 5)
+    write_folder(tmp_path, ("test",), 4)
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (10, 0)
+    assert "test/ left out" in data.notes
+    write_folder(tmp_path / "val", ("ant", "bee"), 2)
+    assert len(load(tmp_path).test) == 4
+
+
 def test_images_of_many_kinds_become_one_set(tmp_path: Path) -> None:
     """Palette, alpha, bilevel and JPEG; one colour image makes all of them colour; other files are left alone."""
     (tmp_path / "a").mkdir()

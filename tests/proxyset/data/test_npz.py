@@ -46,6 +46,28 @@ def test_npz_without_a_split_is_split(tmp_path: Path) -> None:
     assert data.spec.class_names == ("no", "yes")
 
 
+def test_class_names_kept_as_bytes(tmp_path: Path) -> None:
+    for name, good in (("café".encode(), True), (b"caf\xe9", False)):
+        names = np.array([name, b"no"])
+        np.savez(tmp_path / "a.npz", images=pixels(20, 8, 8), labels=np.arange(20) % 2, class_names=names)
+        if good:
+            assert load(tmp_path / "a.npz").spec.class_names == ("café", "no")
+            continue
+        with pytest.raises(InputError, match="UTF-8"):
+            load(tmp_path / "a.npz")
+
+
+def test_arrays_of_two_sizes_are_brought_to_one_that_is_named(tmp_path: Path) -> None:
+    train, test = pixels(4, 32, 32, 3), pixels(4, 28, 28)
+    np.savez(tmp_path / "a.npz", x_train=train, y_train=np.arange(4) % 2, x_test=test, y_test=np.arange(4) % 2)
+    with pytest.raises(InputError, match=r"differ in shape.*`size=N`.*`channels=1`"):
+        load(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="differ in shape"):
+        load(tmp_path / "a.npz", size=16)
+    data = load(tmp_path / "a.npz", size=16, channels=3)
+    assert data.train.images.shape == data.test.images.shape == (4, 3, 16, 16)
+
+
 def test_npz_holds_soft_targets_of_the_training_images(tmp_path: Path) -> None:
     targets = np.linspace(0, 1, 12, dtype=np.float32).reshape(-1, 1)
     targets = np.concatenate([targets, 1 - targets], 1)

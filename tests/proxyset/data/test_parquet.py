@@ -119,6 +119,24 @@ def test_a_validation_split_is_the_test_split_where_there_is_no_other(tmp_path: 
     assert (len(data.test), data.notes) == (2, ("validation-00000.parquet left out",))
 
 
+def test_splits_are_known_by_words_anywhere_in_the_names(tmp_path: Path) -> None:
+    for name, count in (("mine_test", 2), ("mine_train", 8)):
+        write_parquet(tmp_path / f"{name}.parquet", pixels(count, 8, 8), [0, 1] * (count // 2))
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (8, 2)
+    (tmp_path / "mine_train.parquet").rename(tmp_path / "train_val.parquet")  # of one split, the first that it names
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (8, 2)
+    (tmp_path / "mine_test.parquet").rename(tmp_path / "else.parquet")
+    assert len(load(tmp_path).test) == 0
+    (tmp_path / "else.parquet").rename(tmp_path / "mine_test.parquet")
+    (tmp_path / "train_val.parquet").rename(tmp_path / "mine.parquet")
+    with pytest.raises(InputError, match=r"'mine_test.parquet', but no file whose name says train"):
+        load(tmp_path)
+    (tmp_path / "mine_test.parquet").rename(tmp_path / "contested.parquet")  # a word, not a part of one
+    assert "2 files are one set" in load(tmp_path).notes
+
+
 def test_unreadable_rows_can_be_left_out_with_their_labels_and_targets(tmp_path: Path) -> None:
     cells = pa.array([{"bytes": png(pixels(8, 8, seed=row)) if row % 3 else b"junk"} for row in range(12)])
     soft = pa.array([[1 - row / 12, row / 12] for row in range(12)], pa.list_(pa.float32()))

@@ -70,8 +70,9 @@ def remembering(function: Callable[..., Any], results: list[Any]) -> Callable[..
     return wrapped
 
 
-def test_classes_together_or_one_after_another_are_the_same(tiny: Dataset) -> None:
-    together, apart = start(tiny), start(tiny)
+@pytest.mark.parametrize("settings", [{}, {"weight_classes": 50.0}, {"features": "layers"}])
+def test_classes_together_or_one_after_another_are_the_same(settings: dict[str, Any], tiny: Dataset) -> None:
+    together, apart = start(tiny, **settings), start(tiny, **settings)
     assert together.groups() == [[0, 1, 2]]
     apart.groups = lambda: [[0], [1], [2]]  # type: ignore[method-assign]
     for number in range(2):
@@ -114,7 +115,8 @@ def test_every_choice_brings_its_loss_down(settings: dict[str, Any], make_datase
 def test_the_cross_entropy_is_weighted_by_the_networks_accuracy(tiny: Dataset) -> None:
     run = start(tiny, weight_classes=0.5, augment="none", batch_real=50)
     net = run.network()
-    value, rows, gradient = run.match(net, [0, 1, 2])
+    side = run.real_side(net, [0, 1, 2])
+    value, rows, gradient = run.match(net, side, torch.stack(side.right).mean())
     real = [normalise(tiny.train.images[index], tiny.spec) for index in run.classes]
     right = torch.stack([(net(part).argmax(1) == label).float().mean() for label, part in enumerate(real)]).mean()
     leaf = run.images.clone().requires_grad_()

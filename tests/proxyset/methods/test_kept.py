@@ -13,7 +13,7 @@ from proxyset.data.images import ImageSet
 from proxyset.methods import kept as kept_module
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dsa import DC
-from proxyset.methods.snapshots import course_of, snapshots
+from proxyset.methods.snapshots import course_of, take
 from proxyset.methods.teacher import make
 from tests.proxyset.methods.taught import NET, SOFT, Parts, context, same
 
@@ -120,7 +120,7 @@ def test_one_that_another_process_makes_is_waited_for(
             other.release()
 
     monkeypatch.setattr(kept_module.time, "sleep", sleep)
-    snapshots(problem, NET, 4, context(tmp_path))
+    take(course_of(problem, NET, 4), problem, context(tmp_path))
     assert len(waits) == 3
     assert trained == ["teacher"]
 
@@ -132,13 +132,13 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bits(
     stop: tuple[str, float], tmp_path: Path, problem: Problem
 ) -> None:
     whole = make(SOFT, problem, context())
-    states = snapshots(problem, NET, 4, context()).states
+    states = take(course_of(problem, NET, 4), problem, context()).states
     with pytest.raises(KeyboardInterrupt):
         make(SOFT, problem, context(tmp_path, Parts(stop)))
     seen = Parts()
     again = context(tmp_path, seen)
     assert make(SOFT, problem, again).sha256() == whole.sha256()
-    assert same(snapshots(problem, NET, 4, again).states, states)
+    assert same(take(course_of(problem, NET, 4), problem, again).states, states)
     part, place = stop
     begun = next((done for title, done, _ in seen.seen if title.startswith(part)), place)
     # no epoch is lost but the one in which it stopped, no students but those of one epoch

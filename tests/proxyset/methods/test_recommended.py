@@ -13,9 +13,9 @@ from proxyset.methods.krr import KRR
 from proxyset.methods.recommended import name_for, recommended
 
 
-def problem(size: int = 16, each: int = 40, ipc: int = 2) -> Problem:
-    spec = DatasetSpec("made", 1, size, ("a", "b"), (0.5,), (0.25,))
-    images = torch.zeros(2 * each, 1, size, size, dtype=torch.uint8)
+def problem(size: int = 16, each: int = 40, ipc: int = 2, channels: int = 3) -> Problem:
+    spec = DatasetSpec("made", channels, size, ("a", "b"), (0.5,) * channels, (0.25,) * channels)
+    images = torch.zeros(2 * each, channels, size, size, dtype=torch.uint8)
     return Problem(ImageSet(images, torch.arange(2).repeat_interleave(each)), spec, ipc)
 
 
@@ -56,6 +56,11 @@ def test_a_set_that_learning_starts_from_keeps_its_tiles() -> None:
 def test_all_of_it_with_many_images() -> None:
     trained = {"networks": "between", "weight_classes": 3.0, "teacher_epochs": 4, "trainings": 8}
     assert chosen(DM(), problem()) == {"batch_real": 64, "lr_img": 5.0, "formation": 2} | trained
+
+
+def test_grey_images_take_fresh_networks() -> None:
+    fresh = {"batch_real": 64, "lr_img": 5.0, "formation": 2, "schedule_img": "cosine"}
+    assert chosen(DM(), problem(channels=1)) == fresh
 
 
 @pytest.mark.parametrize("wanted", [problem(size=8), problem(each=7)], ids=["small images", "few of a class"])

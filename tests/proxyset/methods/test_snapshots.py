@@ -12,7 +12,7 @@ from proxyset.errors import RunError
 from proxyset.methods import snapshots as snapshots_module
 from proxyset.methods import students as students_module
 from proxyset.methods.base import Problem
-from proxyset.methods.snapshots import snapshots, split
+from proxyset.methods.snapshots import course_of, split, take
 from proxyset.methods.teacher import make
 from proxyset.train.fit import fit
 from tests.proxyset.methods.taught import NET, SOFT, context, same
@@ -22,7 +22,10 @@ pytestmark = pytest.mark.usefixtures("short_students")
 
 
 def test_snapshots_are_those_of_shorter_trainings(problem: Problem) -> None:
-    long, short = snapshots(problem, NET, 4, context()), snapshots(problem, NET, 2, context())
+    long, short = (
+        take(course_of(problem, NET, 4), problem, context()),
+        take(course_of(problem, NET, 2), problem, context()),
+    )
     assert same(long.states[:2], short.states)
     assert long.validation[:2] == short.validation
     assert len(long.states) == len(long.validation) == 4
@@ -55,7 +58,7 @@ def test_a_tenth_is_held_out_but_at_most_a_thousand(
 
 
 def test_trainings_of_other_numbers_are_others(problem: Problem) -> None:
-    first, second = (snapshots(problem, NET, 1, context(), number=number) for number in (0, 1))
+    first, second = (take(course_of(problem, NET, 1, number=number), problem, context()) for number in (0, 1))
     assert not same(first.states, second.states)
 
 

@@ -14,7 +14,7 @@ from proxyset.errors import InputError
 from proxyset.methods.base import Problem
 from proxyset.methods.coreset import Herding, Random
 from proxyset.methods.dsa import DC
-from proxyset.methods.snapshots import snapshots
+from proxyset.methods.snapshots import course_of, take
 from proxyset.methods.teacher import label, make, teacher_seconds
 from proxyset.nets.build import build_net
 from proxyset.testing import tiny_dataset
@@ -29,7 +29,7 @@ def test_targets_are_the_softmax_of_the_recorded_epoch_on_what_is_trained_on(pro
     data = make(SOFT.model_copy(update={"formation": formation}), problem, work)
     facts, spec = work.facts["teacher"], problem.spec
     net = build_net(NET, **spec.shape, generator=torch.Generator())
-    net.load_state_dict(snapshots(problem, NET, 4, work).states[facts["epoch"] - 1])
+    net.load_state_dict(take(course_of(problem, NET, 4), problem, work).states[facts["epoch"] - 1])
     with torch.no_grad():
         logits = net.eval()(data.unfold().images)
     expected = logits.exp() / logits.exp().sum(1, keepdim=True)

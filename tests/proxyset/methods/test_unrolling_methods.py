@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import proxyset
+from proxyset.data import augment
 from proxyset.data.images import one_hot
 from proxyset.data.spec import Dataset, normalise
 from proxyset.errors import InputError
@@ -152,6 +153,25 @@ def test_the_distance_of_trajectories_by_hand(tiny: Dataset) -> None:
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-4, atol=1e-6)
     for found, wanted in zip((of_images, of_rate), torch.autograd.grad(expected, (images, rate)), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-5)
+
+
+def test_every_image_of_a_student_has_its_own_augmentation_as_those_of_experts_have(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = MTT(net=NET, experts=1, expert_epochs=3, unroll=3, batch_synthetic=4)
+    problem, context = make_problem(tiny), make_context()
+    run = method.start(problem, context)
+    seen: list[int] = []
+    applied = augment.apply
+
+    def apply(transform: augment.Transform | None, images: Tensor) -> Tensor:
+        assert transform is not None
+        seen.append(len(transform.r))
+        return applied(transform, images)
+
+    monkeypatch.setattr(augment, "apply", apply)
+    run.step(0)
+    assert set(seen) == {4}
 
 
 def test_an_expert_must_train_for_as_long_as_its_student_is_to_make_up_for(tiny: Dataset) -> None:

@@ -9,7 +9,8 @@ import pytest
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Herding
 from proxyset.methods.dsa import DSA
-from proxyset.report.grid_file import Cell, GridFile
+from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_file import GridFile
 from proxyset.report.grid_tables import results, table_of
 
 FILE: dict[str, Any] = {
@@ -65,6 +66,20 @@ def test_methods_have_names_of_their_own_and_exceptions_change_their_settings() 
     assert {cell.skip for cell in grid.cells() if cell.net != "lenet"} == {None}
 
 
+def test_settings_for_all_reach_the_methods_that_have_them_and_give_no_other_value() -> None:
+    settings = {"method": "dsa", "iterations": 5, "lr-img": 0.5, "epochs": 2}
+    methods = {"plain": {}, "longer": {"iterations": 9}, "herding": {"method": "herding"}, "whole": {"method": "whole"}}
+    grid = made(settings=settings, methods=methods)
+    grid.check()
+    assert grid.method("plain") == DSA(iterations=5, lr_img=0.5)
+    assert grid.method("longer") == DSA(iterations=9, lr_img=0.5)
+    assert grid.method("herding") == Herding(epochs=2)
+    assert grid.whole_epochs("whole") == 2
+    said = [{"method": "dsa", "iterations": number, "lr_img": 0.5} for number in (5, 9)]
+    alike = made(methods=dict(zip(("plain", "longer"), said, strict=True))).deciding()
+    assert {**grid.deciding()["methods"], **alike["methods"]} == grid.deciding()["methods"]  # however it is written
+
+
 def test_a_method_may_have_tests_of_its_own() -> None:
     grid = made(methods={"dsa": {"tests": ["two"]}, "whole": {"epochs": 7, "tests": ["one"]}})
     grid.check()
@@ -76,6 +91,7 @@ def test_a_method_may_have_tests_of_its_own() -> None:
     [
         ({"methods": {"dsa": {"iteration": 3}}}, "iteration"),
         ({"methods": {"dssa": {}}}, "dssa"),
+        ({"settings": {"iteration": 3}}, "no method has 'iteration'"),
         ({"methods": {"whole": {"epochs": 0}}}, "epochs"),
         ({"methods": {"dsa": {"tests": ["three"]}}}, "no test 'three'"),
         ({"methods": {"dsa": {"tests": "one"}}}, "list"),
