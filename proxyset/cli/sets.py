@@ -152,15 +152,22 @@ def score(
 ) -> list[dict[str, Any]]:
     """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table.
 
+    What there is by then is printed too where the rest is interrupted, or fails.
+
     Returns:
         The rows of `score_all`.
     """
     from proxyset.progress import ProgressLine
-    from proxyset.report.scores import contenders, score_all
+    from proxyset.report.scores import contenders, score_each
     from proxyset.report.tables import print_scores
 
-    rows = score_all(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine)
-    print_scores(rows, contest.nets)
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in score_each(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine):
+            rows.append(row)  # one by one: an interruption leaves those before it
+    finally:
+        if rows:
+            print_scores(rows, contest.nets)
     if as_json:
         print(json.dumps(rows))
     return rows

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,13 +177,19 @@ def picks(
 def score_all(
     entries: Sequence[Contender], contest: Contest, session: Session, progress: ProgressOf = lambda title: False
 ) -> list[dict[str, Any]]:
+    """The rows of `score_each`, once there are all."""
+    return list(score_each(entries, contest, session, progress))
+
+
+def score_each(
+    entries: Sequence[Contender], contest: Contest, session: Session, progress: ProgressOf = lambda title: False
+) -> Iterator[dict[str, Any]]:
     """Score every contender with every network; scores of files are kept in them as they come.
 
-    Returns:
+    Yields:
         A row per contender and network: name, file, what `Contender.size` and `Score.to_dict` give, protocol (its
         `epochs` are those of a set without a formation), the epochs that were trained, seed and device.
     """
-    rows = []
     for entry in entries:
         epochs, size = entry.epochs or contest.protocol.resolved().epochs, entry.size()
         protocol = contest.protocol.model_copy(update={"epochs": epochs})
@@ -210,8 +216,7 @@ def score_all(
                     _keep(result, entry.file)
                 except (InputError, RunError) as error:  # a folder of somebody else's, or a full disk
                     session.say_once(f"the score of {entry.name} is not kept in its file: {error}")
-            rows.append({"name": entry.name, "file": str(entry.file) if entry.file else None, **size, **result})
-    return rows
+            yield {"name": entry.name, "file": str(entry.file) if entry.file else None, **size, **result}
 
 
 def _keep(score: dict[str, Any], file: Path) -> None:

@@ -30,13 +30,14 @@ def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[lis
         groups.setdefault(name, []).append(row)
     lines = [["training set", "images", "KiB", *nets, "time"]]
     for name, scores in groups.items():
-        cells = [mean_std(row["accuracies"]) for row in scores]
+        accuracies = {row["net"]: row["accuracies"] for row in scores}
+        cells = [mean_std(accuracies.get(net, [])) for net in nets]
         size = [f"{scores[0]['images']:,}", f"{scores[0]['bytes'] / 1024:,.1f}"]
         lines.append([name, *size, *cells, duration(sum(row["seconds"] for row in scores))])
     files = {row["name"] for row in rows if row["file"]}
     if len(files) > 1 and not several:
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
-        lines.append([f"all {len(files)} sets", "", "", *(mean_std(accuracies) for accuracies in pooled), ""])
+        lines.append([f"all {len(files)} sets", "", "", *map(mean_std, pooled), ""])
     return lines
 
 
@@ -76,7 +77,9 @@ def print_fair(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def mean_std(accuracies: Sequence[float]) -> str:
-    """Accuracies of networks, 0..1, as `83.4 ± 1.8 (5)`: mean and standard deviation in %, and how many."""
+    """Accuracies of networks, 0..1, as `83.4 ± 1.8 (5)`: mean and standard deviation in %, and how many; – of none."""
+    if not accuracies:
+        return "–"
     return f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f} ({len(accuracies)})"
 
 

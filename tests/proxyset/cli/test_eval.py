@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from proxyset.errors import InputError
 from proxyset.report.estimate import estimate_scores
 from proxyset.report.scores import Contender, Contest, score_all
 from proxyset.report.table_files import SUFFIXES, is_table, write_scores
+from proxyset.train.evaluate import Score, evaluate
 from proxyset.train.protocols import Evaluation
 from tests.proxyset.cli.made import (
     FAST,
@@ -50,6 +53,27 @@ def test_eval_scores_sets_and_baselines_side_by_side(cli: Cli, built: Path) -> N
     assert kept[0]["accuracies"] == rows[0]["accuracies"]
     for word in ("set", "random ipc1", "whole", "mlp", "convnet-w4-d1"):
         assert word in result.err
+
+
+def test_an_interrupted_eval_shows_what_it_has(cli: Cli, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The set is scored by both networks, random images by the first."""
+    protocol = ["--nets", 1, "--epochs", 1, "--net", "mlp", "convnet-w4-d1"]
+    calls: list[object] = []
+
+    def score(*arguments: Any, **more: Any) -> Score:
+        calls.append(more["net"])
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(*arguments, **more)
+
+    monkeypatch.setattr("proxyset.report.scores.evaluate", score)
+    result = cli("eval", built, *protocol, "--baseline", "random", "whole", "--json")
+    assert result.code == 130
+    assert not result.out
+    table = [line for line in result.err.splitlines() if "│" in line]
+    assert len(table) == 2
+    assert table[0].count("(1)") == 2
+    assert table[1].count("(1)") == table[1].count("–") == 1
 
 
 def test_scoring_keeps_the_tensors(cli: Cli, built: Path) -> None:
