@@ -16,7 +16,7 @@ from proxyset.methods.initial import draw
 from proxyset.methods.krr import KRR
 from proxyset.methods.learned_set import LearnedSet
 from proxyset.methods.moments import lamb
-from proxyset.methods.pool import Pool
+from proxyset.methods.pool import NetworkPool
 from proxyset.methods.regression import centred, half_squared_error, margin, predict, scale
 from proxyset.methods.synthesis import cosine
 from proxyset.nets.build import build_net
@@ -33,7 +33,7 @@ class KernelRidge:
         self.set = LearnedSet(method, problem, self.generator, self.device, scale(self.spec.classes))
         self.features = context.features(method.net, self.spec)
         self.gradients = context.gradients(method.net, self.spec, condensing=True)
-        self.pool = Pool(self.new_network, method.pool, method.pool_steps, method.lr_net)
+        self.pool = NetworkPool(self.new_network, method.pool, method.pool_steps, method.lr_net)
 
     def new_network(self) -> nn.Module:
         shape = self.spec.shape

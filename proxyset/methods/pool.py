@@ -22,7 +22,7 @@ class Member:
     age: int
 
 
-class Pool:
+class NetworkPool:
     """Networks that Adam trains on a set that keeps changing.
 
     Each counts its steps and makes room for a fresh one at `steps` of them. Counts start spread over that range, so

@@ -10,7 +10,7 @@ Value = str | int
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One score: a set, a network, and how it is trained.
 
     Attributes:
@@ -40,6 +40,6 @@ class Cell:
         return f"{self.set_key}/{self.test}/{self.net}"
 
 
-def label_of(cell: Cell, axes: Sequence[Axis]) -> str:
+def label_of(cell: GridCell, axes: Sequence[Axis]) -> str:
     """What a line or a column is called: the cell's values on some axes."""
     return " ".join(str(value) for axis in axes if (value := getattr(cell, axis)) is not None)

@@ -13,7 +13,7 @@ from proxyset.data.choice import DataChoice
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import get_method
-from proxyset.report.grid_cell import AXES, Axis, Cell, Value, label_of
+from proxyset.report.grid_cell import AXES, Axis, GridCell, Value, label_of
 from proxyset.settings import Distinct, Seeds, Settings, short
 from proxyset.train.protocols import Evaluation
 from proxyset.train.recipe import MOST_EPOCHS
@@ -219,20 +219,20 @@ class GridFile(Settings):
         changed = [each for each in values["exceptions"] if each["set"]]
         return values | {"exceptions": {json.dumps(each["where"], sort_keys=True): each["set"] for each in changed}}
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[GridCell]:
         """Every cell, those of one set one after another."""
         return list(self._cells())
 
-    def _cells(self) -> Iterator[Cell]:
+    def _cells(self) -> Iterator[GridCell]:
         for dataset in self.datasets:
             for method in self.methods:
                 sizes: list[tuple[int | None, int | None]] = [(ipc, seed) for ipc in self.ipc for seed in self.seeds]
                 for ipc, seed in [(None, None)] if self.is_whole(method) else sizes:
                     for test in self.tests_of(method):
                         for net in self.tests[test].net:
-                            yield self._changed(Cell(dataset, method, ipc, seed, test, net))
+                            yield self._changed(GridCell(dataset, method, ipc, seed, test, net))
 
-    def _changed(self, cell: Cell) -> Cell:
+    def _changed(self, cell: GridCell) -> GridCell:
         """With what the exceptions say of it; of several the last that says something."""
         settings: dict[str, Any] = {}
         skip = None
@@ -241,7 +241,7 @@ class GridFile(Settings):
                 settings |= exception.set
                 skip = exception.skip or skip
         parts = {axis: getattr(cell, axis) for axis in AXES}
-        return Cell(**parts, settings=tuple(settings.items()), skip=skip)
+        return GridCell(**parts, settings=tuple(settings.items()), skip=skip)
 
 
 def _underscored(values: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from proxyset.errors import InputError, RunError
 from proxyset.methods.coreset import Random
 from proxyset.methods.teacher import teacher_seconds
 from proxyset.report.estimate import estimate_scores
-from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_cell import GridCell
 from proxyset.report.grid_file import GridFile
 from proxyset.report.scores import Contender, Contest, picks, score_all
 from proxyset.settings import Compute
@@ -39,7 +39,7 @@ class Job:
         also: names of other sets of the grid that are the same, so that it is built once.
     """
 
-    cell: Cell
+    cell: GridCell
     score: bool
     also: tuple[str, ...] = ()
 
@@ -97,39 +97,39 @@ class Bench:
             self._datasets[name] = load(place, data_root=self.places.data_root, progress=False, **choice.form())
         return self._datasets[name]
 
-    def wanted(self, cell: Cell) -> ProxySpec:
+    def wanted(self, cell: GridCell) -> ProxySpec:
         """The set of a cell."""
         assert cell.ipc is not None
         assert cell.seed is not None
         return ProxySpec(self.dataset(cell.dataset), self.grid.method(cell.method, cell.settings), cell.ipc, cell.seed)
 
-    def path(self, cell: Cell) -> Path:
+    def path(self, cell: GridCell) -> Path:
         return store_path(self.wanted(cell), self.session, self.places.sets)
 
-    def is_built(self, cell: Cell) -> bool:
+    def is_built(self, cell: GridCell) -> bool:
         """Whether there is nothing to build: the set is there, or the cell needs none."""
         try:
             return not self.needs_set(cell) or self.path(cell).exists()
         except Exception:  # its job will say why
             return False
 
-    def needs_set(self, cell: Cell) -> bool:
+    def needs_set(self, cell: GridCell) -> bool:
         """The whole set is there, and random images are drawn anew for every network."""
         return cell.ipc is not None and not isinstance(self.grid.method(cell.method, cell.settings), Random)
 
-    def build(self, cell: Cell) -> Row:
+    def build(self, cell: GridCell) -> Row:
         path = self.path(cell)
         proxy = load_or_build(self.wanted(cell), path, session=self.session, progress=False)
         facts = proxy.provenance
         return {"file": path.name, **{name: facts[name] for name in ("seconds", "bytes", "peak_memory_bytes")}}
 
-    def score(self, cell: Cell) -> Row:
+    def score(self, cell: GridCell) -> Row:
         epochs = None if cell.ipc is not None else self.grid.whole_epochs(cell.method, cell.settings)
         entry = Contender(cell.key, self.training_set(cell), epochs=epochs)
         (row,) = score_all([entry], self.contest(cell), self.session)
         return {"accuracies": row["accuracies"], "seconds": row["seconds"]}
 
-    def contest(self, cell: Cell) -> Contest:
+    def contest(self, cell: GridCell) -> Contest:
         """How the cell's networks are trained and tested.
 
         Raises:
@@ -140,7 +140,7 @@ class Bench:
             raise no_test_images(dataset.spec.name, dataset.source)
         return Contest(dataset, self.grid.tests[cell.test].evaluation(), (cell.net,), cell.seed or 0)
 
-    def training_set(self, cell: Cell) -> ImageSet | Callable[[int], ImageSet]:
+    def training_set(self, cell: GridCell) -> ImageSet | Callable[[int], ImageSet]:
         """The cell's set, or what draws one for every network."""
         if cell.ipc is None:
             return self.dataset(cell.dataset).train
@@ -163,7 +163,7 @@ class Bench:
         teacher = teacher_seconds(wanted.method, wanted.problem, self.session, keep_folder(self.path(cell)))
         return found.model_copy(update={"seconds": found.seconds + teacher})
 
-    def size(self, cell: Cell) -> tuple[int, Recipe]:
+    def size(self, cell: GridCell) -> tuple[int, Recipe]:
         """Images that a network sees in an epoch, and how it trains on them."""
         protocol: Evaluation = self.grid.tests[cell.test].evaluation()
         if cell.ipc is None:

@@ -15,7 +15,7 @@ from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_
 from proxyset.folders import claim_folder, mark, read_marker
 from proxyset.parsing import Schema, checksummed, read_bytes, read_row, read_rows
 from proxyset.progress import Progress
-from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_cell import GridCell
 from proxyset.report.grid_file import GridFile
 from proxyset.report.grid_jobs import Bench, Job, Row
 
@@ -135,8 +135,8 @@ class Plan:
 
     sets: list[Job]
     scores: list[Job]
-    cells: list[Cell]
-    skipped: list[Cell]
+    cells: list[GridCell]
+    skipped: list[GridCell]
 
 
 def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
@@ -155,7 +155,7 @@ def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
     return Plan(sets, scores, kept, [cell for cell in cells if cell.skip is not None])
 
 
-def _place(bench: Bench, cell: Cell) -> Path | None:
+def _place(bench: Bench, cell: GridCell) -> Path | None:
     """Where a cell's set is, or will be; None where it needs none.
 
     Settings that cannot work with the images give a place of their own: the job's row will say why.

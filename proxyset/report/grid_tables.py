@@ -12,7 +12,7 @@ import pandas as pd
 
 from proxyset.files import write_atomic
 from proxyset.names import clean_name
-from proxyset.report.grid_cell import AXES, Axis, Cell
+from proxyset.report.grid_cell import AXES, Axis, GridCell
 from proxyset.report.grid_file import PUBLISHED, GridFile
 from proxyset.report.grid_jobs import Row
 from proxyset.report.table_files import markdown_table, tex_table
@@ -70,7 +70,7 @@ class Table:
         return list(dict.fromkeys(note for entry in self.entries.values() for note in (*entry.errors, *entry.left_out)))
 
 
-def results(cells: Sequence[Cell], rows: dict[str, Row]) -> pd.DataFrame:
+def results(cells: Sequence[GridCell], rows: dict[str, Row]) -> pd.DataFrame:
     """A row for every trained network, and one for every cell that failed."""
     found = []
     for cell in cells:
@@ -86,7 +86,7 @@ def results(cells: Sequence[Cell], rows: dict[str, Row]) -> pd.DataFrame:
     return frame.astype({"ipc": "Int64", "seed": "Int64", "accuracy": "float64", "set_bytes": "Int64"})
 
 
-def table_of(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row]) -> Table:
+def table_of(grid: GridFile, cells: Sequence[GridCell], rows: dict[str, Row]) -> Table:
     """The grid's table. What neither its lines nor its columns tell apart is pooled: seeds, usually."""
     lines, columns = _labels(grid.rows, cells), _labels(grid.columns, cells)
     entries: dict[tuple[int, int], Entry] = {}
@@ -105,7 +105,7 @@ def table_of(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row]) -> Tab
     return Table(grid.title, heads, shown, [_joined(column) for column in columns], entries)
 
 
-def write_tables(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row], folder: Path) -> list[Path]:
+def write_tables(grid: GridFile, cells: Sequence[GridCell], rows: dict[str, Row], folder: Path) -> list[Path]:
     """Write all forms of the results into a folder.
 
     Raises:
@@ -126,7 +126,7 @@ def write_tables(grid: GridFile, cells: Sequence[Cell], rows: dict[str, Row], fo
     return [folder / name for name in files]
 
 
-def _labels(axes: Sequence[Axis], cells: Sequence[Cell]) -> list[tuple[Any, ...]]:
+def _labels(axes: Sequence[Axis], cells: Sequence[GridCell]) -> list[tuple[Any, ...]]:
     """The values of some axes that cells have, in their order.
 
     The whole set has no size. It stands on the lines of every size, or where these name methods too, on one of its own.
@@ -143,11 +143,11 @@ def _covers(label: Sequence[Any], other: Sequence[Any]) -> bool:
     return all(mine in (None, its) for mine, its in zip(label, other, strict=True))
 
 
-def _belongs(cell: Cell, wanted: dict[Axis, Any]) -> bool:
+def _belongs(cell: GridCell, wanted: dict[Axis, Any]) -> bool:
     return _covers([cell.values()[axis] for axis in wanted], list(wanted.values()))
 
 
-def _add(entry: Entry, cell: Cell, row: Row | None) -> None:
+def _add(entry: Entry, cell: GridCell, row: Row | None) -> None:
     if cell.skip is not None:
         entry.left_out.append(f"{cell.key}: left out, {cell.skip}")
     elif row is not None and row["error"] is not None:

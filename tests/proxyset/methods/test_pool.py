@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from proxyset.compute.gradients import eager_gradients
-from proxyset.methods.pool import Pool
+from proxyset.methods.pool import NetworkPool
 
 GENERATOR_SEEDS = itertools.count()
 
@@ -21,13 +21,13 @@ def build() -> nn.Module:
     return nn.Sequential(nn.Flatten(), net)
 
 
-def train(pool: Pool, place: int, generator: torch.Generator) -> None:
+def train(pool: NetworkPool, place: int, generator: torch.Generator) -> None:
     net = pool.members[place].net
     images, targets = torch.randn(5, 1, 2, 2, generator=generator), torch.randn(5, 3, generator=generator)
     pool.train(place, eager_gradients(net, torch.device("cpu"), 1, 2), images, targets)
 
 
-def ages(pool: Pool) -> list[int]:
+def ages(pool: NetworkPool) -> list[int]:
     return [member.age for member in pool.members]
 
 
@@ -36,11 +36,11 @@ def ages(pool: Pool) -> list[int]:
     [(10, 100, list(range(0, 100, 10))), (4, 10, [0, 2, 5, 7]), (3, 2, [0, 0, 1]), (1, 5, [0])],
 )
 def test_ages_start_spread_over_the_life_of_a_network(size: int, steps: int, expected: list[int]) -> None:
-    assert ages(Pool(build, size, steps, lr=1e-3)) == expected
+    assert ages(NetworkPool(build, size, steps, lr=1e-3)) == expected
 
 
 def test_a_network_is_replaced_at_its_last_step_and_the_others_stay(generator: torch.Generator) -> None:
-    pool = Pool(build, 2, 4, lr=1e-3)
+    pool = NetworkPool(build, 2, 4, lr=1e-3)
     first, second = pool.members
     seen = [second]
     for age in (3, 0, 1, 2, 3, 0):
@@ -53,7 +53,7 @@ def test_a_network_is_replaced_at_its_last_step_and_the_others_stay(generator: t
 
 
 def test_a_step_is_adam_s_on_the_squared_error(generator: torch.Generator) -> None:
-    pool = Pool(build, 1, 100, lr=3e-4)
+    pool = NetworkPool(build, 1, 100, lr=3e-4)
     net = copy.deepcopy(pool.members[0].net)
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
     for _ in range(3):
@@ -67,12 +67,12 @@ def test_a_step_is_adam_s_on_the_squared_error(generator: torch.Generator) -> No
 
 
 def test_every_network_is_drawn(generator: torch.Generator) -> None:
-    pool = Pool(build, 3, 5, lr=1e-3)
+    pool = NetworkPool(build, 3, 5, lr=1e-3)
     assert {pool.draw(generator) for _ in range(50)} == {0, 1, 2}
 
 
 def test_goes_on_from_its_state(generator: torch.Generator) -> None:
-    pool, other = Pool(build, 3, 5, lr=1e-3), Pool(build, 3, 5, lr=1e-3)
+    pool, other = NetworkPool(build, 3, 5, lr=1e-3), NetworkPool(build, 3, 5, lr=1e-3)
     for place in (0, 1, 1, 2, 0):
         train(pool, place, generator)
     for place in (2, 2, 0):

@@ -9,7 +9,7 @@ import pytest
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Herding
 from proxyset.methods.dsa import DSA
-from proxyset.report.grid_cell import Cell
+from proxyset.report.grid_cell import GridCell
 from proxyset.report.grid_file import GridFile
 from proxyset.report.grid_tables import results, table_of
 
@@ -30,7 +30,7 @@ def made(**changes: Any) -> GridFile:
     return GridFile(**FILE | changes)
 
 
-def rows_of(cells: list[Cell], accuracy: Any) -> dict[str, dict[str, Any]]:
+def rows_of(cells: list[GridCell], accuracy: Any) -> dict[str, dict[str, Any]]:
     return {
         cell.key: {"key": cell.key, "score": True, "error": None, "accuracies": accuracy(cell), "seconds": 1.0}
         for cell in cells
