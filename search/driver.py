@@ -228,7 +228,7 @@ def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
     """Train the best of every ranking to be kept, as far as they are not."""
     names, done = promoted(context, folder.rows()), read_finals(folder.path)
     kept = {row["name"] for row in done if row["error"] is None}  # what failed is tried again
-    left = [name for name in names if name not in kept]
+    left = {name: place for place, name in enumerate(names) if name not in kept}
     if not left:
         return
     if search.limit is not None and time.time() > search.limit.end:

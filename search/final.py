@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class Finisher:
 
 def _empty(name: str) -> Row:
     """A row of which nothing is known yet."""
-    facts = {"name": name, "validation": None, "test": None, "epoch": None}
+    facts = {"name": name, "place": 0, "validation": None, "test": None, "epoch": None}
     return facts | {"seconds": 0.0, "threads": torch.get_num_threads(), "error": None}
 
 
@@ -108,23 +108,29 @@ def _finisher(context: TrialContext, compute: Compute, until: float | None) -> F
 
 
 def train_finally(
-    names: Sequence[str], context: TrialContext, search: "Search", folder: "RunFolder", show: Callable[[int, int], None]
+    places: Mapping[str, int],
+    context: TrialContext,
+    search: "Search",
+    folder: "RunFolder",
+    show: Callable[[int, int], None],
 ) -> None:
     """Train the architectures, and keep each as it comes: first its weights, then its row.
 
     Args:
+        places: by name, in the order of the work: see `Final`.
         show: is given the epochs that are done (of a network in a worker: all at once), and those of all.
 
     Raises:
         InputError, RunError: as `run_jobs`, and what writing raises.
         TimeIsUp: some are left.
     """
-    epochs, done = context.settings.final_epochs or 1, 0
+    names, epochs, done = list(places), context.settings.final_epochs or 1, 0
     until = None if search.limit is None else search.limit.end
 
     def keep(number: int, trained: Trained) -> None:
         nonlocal done
         row, weights = trained
+        row["place"] = places[row["name"]]
         if weights:
             _network(row, weights, context, search).save(network_path(folder.path, row["name"]))
         append_final(folder.path, row)

@@ -85,9 +85,11 @@ class Final(Schema):
         validation: its accuracy on the images that choose (None: none were held out).
         test: its accuracy on the test split.
         epoch: the one whose weights are kept.
+        place: among the networks to keep, in the order in which they were to be trained, from 0.
     """
 
     name: str
+    place: Count = 0
     validation: Share | None
     test: Share | None
     epoch: Annotated[int, Field(ge=1)] | None

@@ -16,7 +16,7 @@ from search.rank import lead, spearman, summarise
 from search.scores import MeanScores, best_first, frame, mean_scores
 from search.sources.base import unit_of
 from search.sources.table import ColumnSource
-from search.sources.trained import AGAIN, EARLY, TRUTH
+from search.sources.trained import AGAIN, EARLY, TRUTH, EarlyStop
 from search.trial import Row
 from search.verdict import judge
 
@@ -122,23 +122,24 @@ def _alike(one: "pd.Series[float]", other: "pd.Series[float]") -> dict[str, floa
 def _promoted(scores: "pd.Series[float]", record: Record) -> dict[str, Any]:
     """What came of a ranking's best once they were trained to be kept; of an older run, once they had a truth."""
     count = record.settings["promote"]
-    tested = pd.Series({row["name"]: row["test"] for row in record.finals if row["error"] is None}, dtype=float)
     if record.finals:
-        chosen = best_first(scores)[0]
-        test = {"test": float(tested[chosen])} if chosen in tested else {}
-        return {"promoted": _best(scores, count, tested)} | test
+        order = best_first(scores)
+        kept = {row["name"]: row for row in record.finals if row["error"] is None}
+        best = found([kept[name] for name in order[:count] if name in kept])
+        promoted = {"best": best["name"], "accuracy": best["test"]} if best else {}
+        return {"promoted": promoted} | ({"test": kept[order[0]]["test"]} if order[0] in kept else {})
     truth = mean_scores(record.rows, record.names).get(TRUTH, pd.Series(dtype=float))
     return {"promoted": _best(scores, count, truth)} if count else {}
 
 
 def found(finals: list[Row]) -> dict[str, Any]:
     """The best of the networks that are kept: by validation, so that its test accuracy chose nothing. Where no images
-    were held out, the first, which is the first choice of the first ranking.
+    were held out, the one that was to be trained first: the first choice of the first ranking.
     """
     good = [row for row in finals if row["error"] is None]
     if not good:
         return {}
-    best = max(good, key=lambda row: -1 if row["validation"] is None else row["validation"])
+    best = max(good, key=lambda row: (-1 if row["validation"] is None else row["validation"], -row.get("place", 0)))
     return {key: best[key] for key in ("name", "validation", "test", "epoch")}
 
 
@@ -148,10 +149,12 @@ def verdicts(sources: dict[str, Any], free: list[str], scores: MeanScores, seed:
     Columns of a table cost nothing here because somebody else has trained them: they are no free rivals.
     """
     looked_up = {name for name, facts in sources.items() if facts.get("kind") == ColumnSource.__name__}
-    rivals = {name: name in free for name in sources if name == RANDOM or name in set(free) - looked_up}
+    random = {name for name, facts in sources.items() if RANDOM in (name, facts.get("halving"))}
+    rivals = {name: name in free for name in sources if name in random | set(free) - looked_up}
     rows = []
     for name in sources:
-        if name in (*free, TRUTH, AGAIN, EARLY) or name not in scores:
+        early = name == EARLY or sources[name].get("kind") == EarlyStop.__name__
+        if early or name in (*free, TRUTH, AGAIN) or name not in scores:
             continue
         columns = {one: scores[one] for one in (name, *rivals, AGAIN, TRUTH) if one in scores}
         table = pd.DataFrame(columns).dropna()

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from proxyset.compute.parallel import Pool
+from proxyset.compute.parallel import Pool, workers_that_fit
 from proxyset.compute.ray_environment import prepare_ray
 from proxyset.errors import RunError
 from search.placement import Placement
 from search.sources.base import Source
 from search.sources.halving import Rung
-from search.sources.trained import TRUTH
+from search.sources.trained import AGAIN, TRUTH
 from search.trial import Job, Row, TrialContext, Workbench, row_of
 
 
@@ -24,8 +24,15 @@ def budget(rows: Sequence[Row], context: TrialContext, placement: Placement) -> 
         alike = {name for name, one in context.sources.items() if _ranking(one) == ranking}  # rungs of a halving
         spent = sum(row["seconds"] for row in rows if row["source"] in alike)
         if spent and _is_proxy(source):
-            return ranking, source.seconds + spent / placement.at_once
+            return ranking, source.seconds + spent / _at_once(placement)
     raise RunError("asha gets the time of the first proxy that trains, and none has: name one, such as random")
+
+
+def _at_once(placement: Placement) -> int:
+    """How many trials ran at the same time; on a cluster, as many as it has room for now."""
+    if placement.here or placement.pool.address is None:
+        return placement.at_once
+    return workers_that_fit(replace(placement.pool, workers=placement.max_concurrent))
 
 
 def _ranking(source: Source) -> str:
@@ -33,7 +40,7 @@ def _ranking(source: Source) -> str:
 
 
 def _is_proxy(source: Source) -> bool:
-    return not (source.free or source.together or source.name == TRUTH)
+    return not (source.free or source.together or source.name in (TRUTH, AGAIN))
 
 
 def run_together(

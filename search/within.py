@@ -1,10 +1,12 @@
 """A time limit for a search: what fits is chosen once, from measured speed, and said before the work."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from proxyset.errors import InputError, RunError
+from proxyset.compute.dispatch import Enough
+from proxyset.errors import InputError
 from proxyset.progress import duration
 from search.jobs import seconds_per_image
 from search.settings import truth_count
@@ -26,8 +28,8 @@ FORWARD = 1 / 3  # of the time of training on an image: what a look at one takes
 PER_TRIAL = 0.05  # seconds, besides training
 
 
-class TimeIsUp(RunError):
-    """The limit is reached. What is finished is kept."""
+class TimeIsUp(Enough):
+    """The limit is reached. What runs is finished, and what is finished is kept."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Choice:
         )
 
 
-def choose_within(search: "Search", seconds: float, building: float) -> Choice:
+def choose_within(search: "Search", seconds: float, building: Sequence[float]) -> Choice:
     """What of a search fits into `seconds`; its settings are the most that is taken.
 
     Sets that are missing get at most 30 % of the time, by fewer iterations; the networks that are kept at most 40 % of
@@ -79,7 +81,7 @@ def choose_within(search: "Search", seconds: float, building: float) -> Choice:
     shrink to a quarter, then the number of architectures.
 
     Args:
-        building: estimated seconds for the sets that are missing.
+        building: estimated seconds for each of the sets that are missing.
 
     Raises:
         InputError: not even the least fits; a truth of so many architectures.
@@ -90,11 +92,11 @@ def choose_within(search: "Search", seconds: float, building: float) -> Choice:
     started = time.monotonic()
     each = _seconds_each(search)
     left = MARGIN * (seconds - (time.monotonic() - started))
-    building, changed = _building(search, building, BUILDING * left)
-    keeping, kept = _keeping(search, each, KEEPING * (left - building))
-    trials, tried = _trials(search, each, left - building - keeping)
-    parts = {"building": building, "trials": trials, "networks to keep": keeping}
-    return Choice(changed | tried | kept, parts)
+    sets, changed = _building(search, building, BUILDING * left)
+    keeping, kept = _keeping(search, each, KEEPING * (left - sets))
+    trials, tried = _trials(search, each, left - sets - keeping)
+    parts = {"building": sets, "trials": trials, "networks to keep": keeping}
+    return Choice(changed | tried | kept | {"promote": min(kept["promote"], tried["sample"])}, parts)
 
 
 def seconds_to_keep(search: "Search", seconds: float, done: int) -> float:
@@ -127,15 +129,18 @@ def _too_short(what: str, seconds: float, limit: float) -> InputError:
     return InputError(f"`within` is too short: {what} takes {duration(seconds)}, and may take {duration(limit)} of it")
 
 
-def _building(search: "Search", seconds: float, limit: float) -> tuple[float, dict[str, int]]:
-    """Fewer iterations where building takes too long."""
-    if seconds <= limit:
-        return seconds, {}
-    asked = [getattr(one.wanted.method, "iterations", 0) for one in search.plan.proxies if one.missing and one.wanted]
-    iterations = int(max(asked, default=0) * limit / seconds)
+def _building(search: "Search", seconds: Sequence[float], limit: float) -> tuple[float, dict[str, int]]:
+    """Fewer iterations where building takes too long: as many for each set, and for none more than it would have."""
+    if sum(seconds) <= limit:
+        return sum(seconds), {}
+    methods = [one.wanted.method for one in search.plan.proxies if one.missing and one.wanted]
+    asked = [getattr(method, "iterations", 0) for method in methods]
+    fixed = sum(took for took, steps in zip(seconds, asked, strict=True) if not steps)
+    each = sum(took / steps for took, steps in zip(seconds, asked, strict=True) if steps)
+    iterations = min(int((limit - fixed) / each), *filter(None, asked)) if each else 0
     if iterations < 1:
-        raise _too_short("building the proxy sets, even in the fewest iterations,", seconds, limit)
-    return limit, {"iterations": iterations}
+        raise _too_short("building the proxy sets, even in the fewest iterations,", sum(seconds), limit)
+    return fixed + iterations * each, {"iterations": iterations}
 
 
 def _keeping(search: "Search", each: float, limit: float) -> tuple[float, dict[str, int]]:
@@ -143,7 +148,7 @@ def _keeping(search: "Search", each: float, limit: float) -> tuple[float, dict[s
     settings, rankings = search.settings, _rankings(search)
     epochs, at_once = settings.final_epochs or 1, search.placement.at_once
     epoch = _looked_at(search, len(search.dataset.train)) * each
-    for promote in range(settings.promote or PROMOTED, 0, -1):
+    for promote in range(min(settings.promote or PROMOTED, len(search.candidates)), 0, -1):
         seconds = epochs * epoch * promote * rankings / min(at_once, promote * rankings)
         if seconds <= limit:
             return seconds, {"promote": promote, "final_epochs": epochs}

@@ -25,12 +25,19 @@ FAILED_STARTS = 5  # of workers in a row, after which another would fail as well
 ONE_AT_A_TIME = math.inf  # seconds that a job is taken for while nothing is known of its kind
 
 
+class Enough(RunError):
+    """No further job should begin. Those that run are finished, and what they give is handed on."""
+
+
 class OnResult(Protocol[R_contra]):
     def __call__(self, number: int, result: R_contra, running: int, /) -> None:
         """
         Args:
             number: of the job.
             running: calls that are still at work.
+
+        Raises:
+            Enough: the work ends with this error if any job is left then; any other error ends it at once.
         """
 
 
@@ -103,6 +110,8 @@ class Dispatcher(Generic[J, R]):
     seconds: dict[Hashable, float] = field(default_factory=dict, init=False)
     failed_starts: int = field(default=0, init=False)
     looked: float = field(default=-math.inf, init=False)
+    enough: Enough | None = field(default=None, init=False)
+    dropped: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Do all jobs, on the Ray that runs in this process.
@@ -110,6 +119,7 @@ class Dispatcher(Generic[J, R]):
         Raises:
             InputError, RunError: as the jobs raise them; RunError also where a job's worker died once more than
                 `retries`, workers cannot start, or a job raised anything else.
+            Enough: see `OnResult`.
         """
         import ray
 
@@ -127,6 +137,8 @@ class Dispatcher(Generic[J, R]):
         finally:
             for actor in [*self.idle, *self.starting.values(), *(actor for _, actor in self.running.values())]:
                 ray.kill(actor)
+        if self.enough is not None and self.dropped:
+            raise self.enough
 
     @property
     def living(self) -> int:
@@ -193,11 +205,26 @@ class Dispatcher(Generic[J, R]):
         except ray.exceptions.RayError:  # the worker, or its machine, is gone
             self._died(numbers)
             return
+        self.idle.append(actor)
+        self._again(numbers[len(done) :])
         for number, (result, seconds) in zip(numbers, done, strict=False):
             self._learn(number, seconds)
+            self._hand_on(number, result)
+
+    def _hand_on(self, number: int, result: R) -> None:
+        try:
             self.work.on_result(number, result, len(self.running))
-        self.waiting.extendleft(reversed(numbers[len(done) :]))
-        self.idle.append(actor)
+        except Enough as enough:
+            self.enough = enough
+            self.dropped += len(self.waiting)
+            self.waiting.clear()
+
+    def _again(self, numbers: list[int]) -> None:
+        """Jobs that are to be begun once more, before the others."""
+        if self.enough is None:
+            self.waiting.extendleft(reversed(numbers))
+        else:
+            self.dropped += len(numbers)
 
     def _learn(self, number: int, seconds: float) -> None:
         if self.work.kind is not None:
@@ -210,13 +237,13 @@ class Dispatcher(Generic[J, R]):
         self.deaths.update(numbers)
         first = numbers[0]
         if len(numbers) > 1 or self.deaths[first] <= self.retries:
-            self.waiting.extendleft(reversed(numbers))
+            self._again(numbers)
             return
         words = f"the worker died {self.deaths[first]} times (out of memory, killed, or its machine went away)"
         if self.work.on_lost is None:
             where = f"job {first + 1} of {len(self.work.jobs)}"
             raise RunError(f"{where}: {words}; with `workers=1` it runs in this process")
-        self.work.on_result(first, self.work.on_lost(self.work.jobs[first], words), len(self.running))
+        self._hand_on(first, self.work.on_lost(self.work.jobs[first], words))
 
 
 def _as_ours(cause: Any) -> Exception:

@@ -23,8 +23,8 @@ from proxyset.settings import short
 from search.advice import cheaper_sets
 from search.settings import RankingSettings
 from search.sources.base import Source
-from search.sources.registry import SOURCES, get_source, is_source
-from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, VALIDATION
+from search.sources.registry import FREE, SOURCES, get_source, is_source
+from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, TRUTH, VALIDATION
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
@@ -105,6 +105,8 @@ def plan_sources(
         if isinstance(known, tuple):
             words.append((name or known[0], known[1]))
             _check_name(words[-1][0], proxy)
+            if known[0] == TRUTH and name not in ("", TRUTH):
+                raise InputError(f"`whole` is the noise ceiling, which has no other name, got {short(name)}")
         else:
             planned.append(_plan(name, known, dataset, settings, session, whole))
     names = [*(name for name, _ in words), *(one.name for one in planned)]
@@ -113,6 +115,10 @@ def plan_sources(
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise InputError(f"{repeated!r} is among the proxies twice")
+    free = [name for name in FREE if settings.free]
+    taken = next((name for name in settings.rank_columns if name in (*names, *free, *RESERVED, TRUTH)), None)
+    if taken is not None:
+        raise InputError(f"`rank_columns` has {taken!r}, and another ranking is called so: rename the column")
     _check_build(planned, settings)
     return SourcePlan(tuple(planned), dict(words))
 
@@ -234,10 +240,10 @@ def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
     return [*lines, *([shorter] if shorter else [])]
 
 
-def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> float:
-    """Estimated, for those that are missing."""
+def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> list[float]:
+    """Estimated, for each of those that are missing."""
     wanted = [plan.wanted for plan in plans if plan.missing and plan.wanted is not None]
-    return sum(one.method.estimate(one.problem, session, one.engine(session)).seconds for one in wanted)
+    return [one.method.estimate(one.problem, session, one.engine(session)).seconds for one in wanted]
 
 
 def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:

@@ -69,16 +69,16 @@ class EarlyStop(Trained):
 
     @classmethod
     def make(cls, name: str, scope: Scope) -> Self:
-        return cls.like(scope.proxy, scope.whole, scope.settings)
+        return cls.like(scope.proxy, scope.whole, scope.settings, name)
 
     @classmethod
-    def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings) -> Self:
+    def like(cls, proxy_images: int, whole_images: int, settings: RankingSettings, name: str = EARLY) -> Self:
         """The counterpart of a proxy set of so many images, tiles counted one by one."""
         recipe = settings.on_proxy()
         batch = min(recipe.batch_size, proxy_images)
         batches = math.ceil(proxy_images / batch)
         images = min(whole_images, recipe.epochs * batch * batches)
-        return cls(EARLY, images, whole=whole_images, batch=batch, batches=batches)
+        return cls(name, images, whole=whole_images, batch=batch, batches=batches)
 
     @property
     def data(self) -> str:

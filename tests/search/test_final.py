@@ -107,14 +107,14 @@ def test_every_ranking_promotes_its_best_but_the_ceiling(context: TrialContext) 
     assert promoted(replace(context, settings=two), rows) == [names[0], names[1], names[2]]
 
 
-def row(name: str, validation: float | None, test: float) -> Row:
-    facts: Row = {"name": name, "validation": validation, "test": test, "epoch": 2}
+def row(name: str, validation: float | None, test: float, place: int = 0) -> Row:
+    facts: Row = {"name": name, "place": place, "validation": validation, "test": test, "epoch": 2}
     return facts | {"seconds": 1.0, "threads": 1, "error": None}
 
 
 def test_validation_finds_the_best_and_not_the_test() -> None:
     assert found([row("a", 0.8, 0.9), row("b", 0.9, 0.7)])["name"] == "b"
-    assert found([row("a", None, 0.7), row("b", None, 0.9)])["name"] == "a"
+    assert found([row("b", None, 0.9, place=1), row("a", None, 0.7)])["name"] == "a"
     assert found([row("a", None, 0.7) | {"test": None, "error": "no"}]) == {}
 
 

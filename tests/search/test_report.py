@@ -10,7 +10,9 @@ import pytest
 
 from proxyset.errors import InputError, RunError
 from search.cli import report
+from search.finals import append_final
 from search.folder import SOURCES, RunFolder
+from search.report import write_report
 from search.scores import mean_scores
 from search.space import CHOICES, space_720
 from search.tables import lead_in_words
@@ -80,6 +82,34 @@ def test_report_is_the_same_again_and_json_is_alone_on_stdout(
     report(folder.record(), tmp_path / "elsewhere", as_json=True)
     assert json.loads(capsys.readouterr().out) == json.loads(first)
     assert (tmp_path / "elsewhere" / "scatter.png").exists()
+
+
+def test_random_images_are_a_rival_under_successive_halving_too(
+    tmp_path: Path,
+) -> None:
+    """Both rank as the truth does: the set is not worth its making."""
+    truth = {name: place / 100 for place, name in enumerate(NAMES)}
+    names = ["dsa-halving/1", "random-halving/1", "whole"]
+    folder = make_run(tmp_path / "run", [row(source, name, truth[name]) for source in names for name in NAMES])
+    facts = {"images": 100, "seconds": 2.0}
+    rungs = {
+        f"{of}-halving/1": facts | {"kind": "Rung", "ranking": f"{of}-halving", "of": of} for of in ("dsa", "random")
+    }
+    (folder.path / SOURCES).unlink()
+    folder.write(SOURCES, rungs | {"whole": facts})
+    (verdict, _) = write_report(folder.record(), tmp_path / "out")[0]["verdicts"]
+    assert verdict["name"] == "dsa-halving"
+    assert "random" in verdict["why"]
+
+
+def test_what_was_kept_is_chosen_by_validation_and_the_test_only_said(tmp_path: Path) -> None:
+    folder = full_run(tmp_path / "run", promote=2)
+    best, second = mean_scores(folder.rows(), NAMES)["dsa"].sort_values(ascending=False).index[:2]
+    for place, (name, validation, test) in enumerate([(best, 0.8, 0.9), (second, 0.9, 0.7)]):
+        kept = {"name": name, "place": place, "validation": validation, "test": test, "epoch": 1, "error": None}
+        append_final(folder.path, kept | {"seconds": 1.0, "threads": 1})
+    summary, _ = write_report(folder.record(), tmp_path / "out")
+    assert summary["sources"]["dsa"]["promoted"] == {"best": second, "accuracy": 0.7}
 
 
 def test_failed_trials_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from proxyset.errors import InputError
 from proxyset.methods.dsa import DSA
 from proxyset.progress import Progress, silent
 from search.settings import RankingSettings, fill
+from search.sources.base import Scope
 from search.sources.make import make_sources
 from search.sources.proxies import PlannedProxy, Proxies, SourcePlan, obtain, plan_sources
 from search.sources.registry import FREE
@@ -148,6 +149,19 @@ class Mean(Method):
 """
 
 
+def test_early_stopping_has_the_name_that_it_is_given(dataset: Dataset) -> None:
+    scope = Scope(fill(RankingSettings(), "tiny"), 36, 3)
+    ((name, kind),) = plan({"as long": "early-stop"}, dataset).named.items()
+    assert kind.make(name, scope).name == name == "as long"
+
+
+@pytest.mark.parametrize("taken", ["params", "random", "whole", "train"])
+def test_a_column_that_is_called_like_another_ranking_is_refused(dataset: Dataset, taken: str) -> None:
+    settings = RankingSettings(truth_file="t.csv", truth_column="long", rank_columns=(taken,))
+    with pytest.raises(InputError, match=f"`rank_columns` has '{taken}'"):
+        plan_sources(["random"], dataset, settings, Session(device="cpu"))
+
+
 @pytest.mark.parametrize(
     ("proxy", "message"),
     [
@@ -158,6 +172,7 @@ class Mean(Method):
         (["early"], "did you mean 'early-stop'"),
         ([], "at least one"),
         ({"train": "random"}, "cannot be called 'train'"),
+        ({"ceiling": "whole"}, "noise ceiling, which has no other name, got 'ceiling'"),
     ],
 )
 def test_a_bad_proxy_says_what_is_wrong(dataset: Dataset, proxy: Proxies, message: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
+from proxyset.methods.dm import DM
+from proxyset.methods.dsa import DSA
 from search.finals import read_finals
 from search.folder import RunFolder
 from search.placement import place
@@ -34,7 +36,7 @@ def whole(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pyt
 def test_what_fits_grows_with_the_time_up_to_what_was_asked(whole: Search) -> None:
     before = (0, 0)
     for seconds in (4, 8, 16, 32, 1000):
-        choice = choose_within(whole, seconds, building=0.0)
+        choice = choose_within(whole, seconds, building=[])
         assert sum(choice.seconds.values()) <= seconds
         now = (choice.settings["sample"], choice.settings["promote"] * choice.settings["final_epochs"])
         assert now[0] >= before[0]
@@ -46,16 +48,46 @@ def test_what_fits_grows_with_the_time_up_to_what_was_asked(whole: Search) -> No
 
 def test_epochs_shrink_before_architectures(whole: Search) -> None:
     """Eight architectures × 6 images × 40 epochs × 1 ms are 2 s: half of that is half of the epochs."""
-    choice = choose_within(whole, 3.2, building=0.0)
+    choice = choose_within(whole, 3.2, building=[])
     assert choice.settings["sample"] == 8
     assert 10 <= choice.settings["epochs"] < 40
 
 
 def test_what_cannot_fit_is_refused_before_any_work(whole: Search) -> None:
     with pytest.raises(InputError, match="`within` is too short: one epoch on the whole set"):
-        choose_within(whole, 0.05, building=0.0)
+        choose_within(whole, 0.05, building=[])
     with pytest.raises(InputError, match="`within` is too short: building the proxy sets"):
-        choose_within(whole, 10, building=1e9)
+        choose_within(whole, 10, building=[1e9])
+
+
+def test_fewer_iterations_are_never_more_than_a_method_has(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one method a step takes 0.1 s, of the other 1 ms; random images take half a second whatever is chosen."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
+    space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
+    proxies = [DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"]
+    placement = place(None, Session(device="cpu"))
+    search = prepare(make_dataset(counts=12), proxies, space, SETTINGS, placement, display)
+    building = [100.0, 20.0, 0.5]
+    choice = choose_within(search, 200, building)
+    iterations = choice.settings["iterations"]
+    assert choice.seconds["building"] == pytest.approx(0.101 * iterations + 0.5)
+    assert 0.9 < choice.seconds["building"] / (0.3 * 0.85 * 200) <= 1
+    assert choose_within(search, 450, building).settings["iterations"] == 1000
+    assert "iterations" not in choose_within(search, 600, building).settings
+
+
+def test_of_few_architectures_no_more_are_kept_than_there_are(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
+    space, display = SpaceChoice(where="width<=32,depth<=1", sample=2), Display(False, lambda line: None)
+    placement = place(None, Session(device="cpu"))
+    search = prepare(make_dataset(counts=12), ["random"], space, SETTINGS, placement, display)
+    assert choose_within(search, 1000, []).settings["promote"] == 2
 
 
 def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:

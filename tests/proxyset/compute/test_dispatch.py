@@ -1,12 +1,14 @@
 """Which jobs share a call, who is to blame for a dead worker, and what workers of Ray see."""
 
+import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from proxyset.compute.dispatch import MOST_JOBS, Assignment, Dispatcher, _Actor
+from proxyset.compute.dispatch import MOST_JOBS, Assignment, Dispatcher, Enough, _Actor
 from proxyset.compute.parallel import Pool, stream_jobs
 from proxyset.errors import RunError
 
@@ -60,6 +62,47 @@ def test_only_a_job_that_was_alone_is_given_up() -> None:
     assert isinstance(told, Told)
     assert [(number, result[:27]) for number, result, _ in told] == [(1, "bad: the worker died 2 times"[:27])]
     assert not made.waiting
+
+
+class Full(Told):
+    """A driver that has enough after some results."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def __call__(self, number: int, result: Any, running: int) -> None:
+        super().__call__(number, result, running)
+        if len(self) >= self.after:
+            raise Enough("the time is up")
+
+
+def test_where_it_is_enough_nothing_begins_and_every_result_is_handed_on() -> None:
+    made = dispatcher(["a"] * 5, workers=1)
+    told = Full(after=1)
+    made.work = replace(made.work, on_result=told)
+    assert made._next_jobs() == [0]
+    made._hand_on(0, "first")
+    made._hand_on(1, "second")
+    made._died([2])
+    assert [result for _, result, _ in told] == ["first", "second"]
+    assert not made.waiting
+    assert made.dropped == 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_on_ray_what_runs_when_it_is_enough_is_finished() -> None:
+    told = Full(after=1)
+    with pytest.raises(Enough, match="the time is up"):
+        stream_jobs(Assignment(lambda: slow, list(range(6)), told), Pool(workers=2))
+    assert {number for number, _, _ in told} == {0, 1}
+    stream_jobs(Assignment(lambda: slow, [0, 1], Full(after=1)), Pool(workers=2))  # nothing was left
+
+
+def slow(job: int) -> int:
+    time.sleep(1 + job)
+    return job
 
 
 def test_without_a_result_for_lost_jobs_the_work_ends() -> None:
