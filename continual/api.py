@@ -185,7 +185,7 @@ def describe(scheme: Scheme, memory: str, budget: Budget) -> dict[str, Any]:
         "memory_settings": scheme.memory.settings(),
         "budget": budget.amount(),
         **budget.way(),
-        "choices": scheme.describe(learning),
+        "choices": scheme.describe(learning, memory),
         "learning": learning.model_dump() | {"net": trainer.net},
         "stream": trainer.stream.describe(),
         "seed": trainer.seed,

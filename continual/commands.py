@@ -58,7 +58,7 @@ def run_command(argv: list[str]) -> None:
         if not force:
             run.restore(claimed.path)
         say_how_it_begins(command.output, run.finished, claimed.path)
-        words = f"memory {memory}, {'with' if kd else 'without'} distillation; {run.scheme.describe(learning)}"
+        words = f"memory {memory}, {'with' if kd else 'without'} distillation; {run.scheme.describe(learning, memory)}"
         announce(stream, words)
         announce_run(run)
         settings = Subject(claimed.path.name, claimed.path.parent, flatten(command))

@@ -42,21 +42,29 @@ class Memory:
     def quota(self, stage: int) -> int:
         """Images per class and task after `stage`: as many as are counted, or as fit into the bytes.
 
-        A total gives no class more than there is of it.
+        A total gives no class more than there is of it. Where every class has as many, later stages have no more than
+        earlier ones: what was given up is gone.
         """
-        slots = self.stream.slots(stage)
-        spec = self.stream.tasks[0].data.spec
-        allowed = self.budget.allowed(slots, spec.channels * spec.size**2)
-        tasks = self.stream.tasks[: stage + 1]
-        if self.provider is None or not self.provider.bounded:
+        if self.provider is None or not self.provider.bounded or not self.provider.balanced:
+            return self._quota(stage)
+        return min(self._quota(before) for before in range(stage + 1))
+
+    def _quota(self, stage: int) -> int:
+        """What the budget allows by itself."""
+        slots, provider = self.stream.slots(stage), self.provider
+        if provider is None or not provider.bounded:
             return self.budget.quota(slots)
+        tasks, each_class = self.stream.tasks[: stage + 1], "ipc" in self.budget.amount()
+        last = len(self.stream.tasks) - 1
+        # A memory that all classes share has one size from the start: so many for each class of the whole stream.
+        shared = self.stream.slots(last) if each_class and not provider.balanced else slots
+        spec = self.stream.tasks[0].data.spec
+        allowed = self.budget.allowed(shared, spec.channels * spec.size**2)
         if allowed is None:
-            quota = self.budget.quota(slots)
+            quota = self.budget.quota(shared) * shared // slots
         else:
             quota = allowed // sum(len(task.classes) * self.bytes_each(task) for task in tasks)
-        if "ipc" in self.budget.amount():
-            return quota
-        return min(quota, self.provider.most(tasks))
+        return quota if each_class and (provider.balanced or stage == last) else min(quota, provider.most(tasks))
 
     def bytes_each(self, task: Task) -> int:
         """Bytes of one stored image of a task, with its targets and what else is kept of it."""
@@ -93,6 +101,8 @@ class Memory:
             return
         if self.budget.shrink == "recondense":
             self._check_recondense(self.provider)
+        if self.keeps_answers and any(map(self.provider.has_targets, self.stream.tasks)):
+            raise InputError("where the network's answers are kept, soft targets are not learned: `targets=hard`")
         last = len(self.stream.tasks) - 1
         if self.provider.bounded and self.quota(last) < 1:
             raise InputError(self._too_small(last))

@@ -87,11 +87,14 @@ class MethodProvider(Provider):
     def keep_as(self, task: Task) -> KeepAs:
         return self.kept
 
+    def has_targets(self, task: Task) -> bool:
+        given = self.method.uses_targets and task.data.train.targets is not None
+        return self.method.targets != "hard" or given
+
     def bytes_each(self, task: Task) -> int:
         spec, method = task.data.spec, self.method
         values = spec.channels * spec.size**2
-        soft = method.targets != "hard" or (method.uses_targets and task.data.train.targets is not None)
-        targets = method.tiles() * spec.classes * target_width(self.kept) if soft else 0
+        targets = method.tiles() * spec.classes * target_width(self.kept) if self.has_targets(task) else 0
         return values * (1 if method.picks_real else WIDTHS[self.kept]) + targets
 
     def most_of(self, task: Task) -> int:

@@ -53,6 +53,10 @@ class Provider(ABC):
         """How images that are no pixels, and soft targets, are kept."""
         return "float32"
 
+    def has_targets(self, task: Task) -> bool:
+        """Whether what is stored has soft targets."""
+        return False
+
     def bytes_each(self, task: Task) -> int:
         """Bytes of one stored image of a task, with its soft targets: in advance."""
         return task.data.spec.channels * task.data.spec.size**2
@@ -146,6 +150,9 @@ class FileProvider(Provider):
     def keep_as(self, task: Task) -> KeepAs:
         """As the settings say, or as in the file where they say nothing."""
         return self._proxy(task).keep_as if self.kept == "float32" else self.kept
+
+    def has_targets(self, task: Task) -> bool:
+        return self._proxy(task).data.targets is not None
 
     def bytes_each(self, task: Task) -> int:
         return bytes_of(self._proxy(task).data[:1], self.keep_as(task))

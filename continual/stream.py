@@ -95,6 +95,10 @@ class Stream:
         """Classes seen up to and with `stage` (from 0), which is the number of logits then."""
         return max((max(task.classes) + 1 for task in self.tasks[: stage + 1]), default=0)
 
+    def new_classes(self) -> list[int]:
+        """How many classes each task brings that no earlier one had."""
+        return [self.seen(stage) - self.seen(stage - 1) for stage in range(len(self.tasks))]
+
     def slots(self, stage: int) -> int:
         """Classes of the tasks up to and with `stage`, counted once per task: what a memory has to hold."""
         return sum(len(task.classes) for task in self.tasks[: stage + 1])

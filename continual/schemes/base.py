@@ -41,7 +41,7 @@ class Scheme(ABC):
 
     @classmethod
     @abstractmethod
-    def describe(cls, learning: Learning) -> str:
+    def describe(cls, learning: Learning, memory: str) -> str:
         """The choices that the paper leaves open, in words for reports."""
 
     @classmethod

@@ -37,11 +37,13 @@ class Der(Scheme):
             raise InputError(
                 f"without a memory there are no answers to keep: `scheme={learning.scheme}` needs a `memory`"
             )
+        if learning.loss != "cross-entropy":
+            raise InputError(f"`scheme={learning.scheme}` learns labels by their cross-entropy: leave out `loss`")
         if learning.current_data == "memory":
             raise InputError(f"`scheme={learning.scheme}` learns each task from all of its data: `current_data=full`")
 
     @classmethod
-    def describe(cls, learning: Learning) -> str:
+    def describe(cls, learning: Learning, memory: str) -> str:
         labels = f", labels {learning.der_labels:g}" if cls.labels else ""
         return f"{learning.scheme}: half of each minibatch from the memory, answers {learning.der_weight:g}{labels}"
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from continual.memory import rehearsed
 from continual.schemes.base import Scheme
-from continual.settings import NONE, Learning
+from continual.settings import NONE, RESERVOIR, Learning
 from continual.stream import Stream
 from continual.trainer import Phase
 from proxyset.data.images import join
@@ -32,16 +32,19 @@ class Eeil(Scheme):
         super().check(learning, stream, memory)
         if memory == NONE and learning.current_data == "memory":
             raise InputError("without a memory there is nothing to learn from: give a `memory`, or `current_data=full`")
-        if learning.kd and learning.kd_softmax == "steps" and any(len(task.classes) < 2 for task in stream.tasks):
+        if learning.kd and learning.kd_softmax == "steps" and 1 in stream.new_classes():
             raise InputError(
                 "a softmax over a step of one class distils nothing: give `kd_softmax=joint`, or fewer `steps`"
             )
 
     @classmethod
-    def describe(cls, learning: Learning) -> str:
+    def describe(cls, learning: Learning, memory: str) -> str:
         data = "all current data" if learning.current_data == "full" else "current data only through the memory"
+        if memory == NONE:
+            return f"eeil: {data}, no memory"
         batches = "concatenated with the memory" if learning.batches == "concatenate" else "half new, half memory"
-        tuned = "then balanced fine-tuning" if learning.balance else "no balanced fine-tuning"
+        how = "fine-tuning on the memory" if memory == RESERVOIR else "balanced fine-tuning"
+        tuned = f"then {how}" if learning.balance else "no balanced fine-tuning"
         return f"eeil: {data}, batches {batches}, {tuned}"
 
     @classmethod

@@ -20,7 +20,7 @@ class GDumb(Afresh):
             raise InputError("without a memory there is nothing to learn from: `scheme=gdumb` needs a `memory`")
 
     @classmethod
-    def describe(cls, learning: Learning) -> str:
+    def describe(cls, learning: Learning, memory: str) -> str:
         how = f"{learning.gdumb_epochs} epochs, minibatches of {learning.gdumb_batch_size}"
         how += "" if learning.gdumb_protocol == PAPER else f", {learning.gdumb_protocol}"
         return f"gdumb: a fresh network on the memory only, {how}"

@@ -11,7 +11,7 @@ class Joint(Afresh):
     phase = "joint"
 
     @classmethod
-    def describe(cls, learning: Learning) -> str:
+    def describe(cls, learning: Learning, memory: str) -> str:
         return f"joint: a fresh network on all data of the tasks so far, {learning.epochs} epochs"
 
     def recipe(self, stage: int) -> Recipe:

@@ -66,6 +66,17 @@ def test_answers_are_those_of_the_network_that_learned_the_task(
     assert scheme.memory.report()["bytes"] == 8 * each + logits * 2 + logits * 4  # two classes known, then four
 
 
+def test_targets_and_losses_that_it_would_not_learn_are_refused(
+    growing: Stream, quick: Learning, tmp_path: Path
+) -> None:
+    der = quick.model_copy(update={"scheme": "der++"})
+    with pytest.raises(InputError, match="soft targets are not learned: `targets=hard`"):
+        learn_stream(growing, Random(targets="teacher"), Budget(ipc=2, store=tmp_path), der)
+    squared = der.model_copy(update={"loss": "squared-error"})
+    with pytest.raises(InputError, match="leave out `loss`"):
+        learn_stream(growing, "random", Budget(ipc=2, store=tmp_path), squared)
+
+
 @pytest.mark.parametrize("change", [{"der_weight": 3.0}, {"der_labels": 3.0}])
 def test_weights_reach_the_loss(growing: Stream, quick: Learning, tmp_path: Path, change: dict[str, float]) -> None:
     found = []

@@ -52,6 +52,23 @@ def test_never_exceeds_its_budget_and_is_balanced(
         assert counts.unique().tolist() == [limit // growing.slots(stage)]
 
 
+def test_what_was_given_up_is_not_expected_back(
+    growing: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of the first task take four times the bytes: by themselves they would allow fewer than all tasks do."""
+    pixels = growing.tasks[0].data.spec.size ** 2
+    monkeypatch.setattr(Memory, "bytes_each", lambda self, task: pixels * (4 if task is growing.tasks[0] else 1))
+    budget = Budget(ipc=4, equal="bytes", store=tmp_path)
+    trainer = Trainer(growing, Learning(net="convnet-w4-d1"), session=SESSION)
+    kept = Memory(growing, budget, provider_for("random", budget, trainer, ranks_by_learner=False))
+    for stage in range(3):
+        kept.add(stage)
+        assert kept.quota(stage) == 1
+        assert kept.report()["images"] == kept.size(stage)
+    again = Memory(growing, budget, provider_for("random", budget, trainer, ranks_by_learner=False))
+    again.set_state(kept.state(), 3)
+
+
 @pytest.mark.parametrize("name", ["random", "herding", "k-center", "forgetting"])
 @pytest.mark.parametrize("kind", ["growing", "domains"])
 def test_holds_only_training_images_of_its_own_task(
