@@ -31,7 +31,7 @@ from proxyset.settings import Compute
 from proxyset.train.evaluate import evaluate
 from proxyset.train.protocols import Evaluation
 
-IPC, POINTS = 10, 4
+IPC = 10
 NET = "convnet-w32"
 QUICK: dict[str, Any] = {"net": NET, "batch_real": 64, "lr_img": 5.0}
 TRAINED: dict[str, Any] = {"networks": "between", "teacher_epochs": 4, "weight_classes": 3.0}
@@ -45,9 +45,9 @@ METHODS: dict[str, LearnedMethod] = {
 RANDOM = "random, 4 in one, teacher"
 
 
-def traced(dataset: Dataset, method: LearnedMethod, seconds: float, path: Path) -> ProxySet:
+def traced(dataset: Dataset, method: LearnedMethod, seconds: float, points: int, path: Path) -> ProxySet:
     """The set of a method, with its trace."""
-    session, wanted = Session(Compute()), ProxySpec(dataset, method, IPC, trace=POINTS)
+    session, wanted = Session(Compute()), ProxySpec(dataset, method, IPC, trace=points)
     fitted, session = earlier_choice(wanted, seconds, path, session) or fit_within(
         wanted, seconds, session, keep_folder(path)
     )
@@ -69,6 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", help="name, or path of a folder, .npz or .parquet")
     parser.add_argument("--within", type=float, default=900, help="seconds for each method")
+    parser.add_argument("--points", type=int, default=4, help="students of each method, besides the one at its start")
     parser.add_argument("--data-root", default="data", help="where torchvision's datasets lie")
     parser.add_argument("--no-flip", action="store_true", help="a mirrored image is another")
     parser.add_argument("--out", type=Path, default=Path("minutes"), help="folder for the sets, picture and numbers")
@@ -76,7 +77,7 @@ def main() -> None:
     dataset = load(given.dataset, data_root=given.data_root, flip=False if given.no_flip else None)
     curves: dict[str, Curve] = {RANDOM: [untaught(dataset, given.out / "random.safetensors")]}
     for number, (name, method) in enumerate(METHODS.items()):
-        proxy = traced(dataset, method, given.within, given.out / f"{number}.safetensors")
+        proxy = traced(dataset, method, given.within, given.points, given.out / f"{number}.safetensors")
         curves[name] = [(row["seconds"], row["accuracy"]) for row in proxy.provenance["trace"]]
         print(name, " · ".join(f"{seconds:.0f} s {accuracy:.1%}" for seconds, accuracy in curves[name]), flush=True)
     title = f"{dataset.spec.name} · students on held-out training images"

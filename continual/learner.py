@@ -9,7 +9,7 @@ from proxyset.checkpoint import State
 from proxyset.errors import InputError
 from proxyset.methods.base import Method
 from proxyset.methods.dm import DM
-from proxyset.nets.build import full_name
+from proxyset.nets.build import full_name, outline
 
 
 def learner_state(net: nn.Module, task: Task) -> State:
@@ -32,6 +32,12 @@ def _rows(head: GrowingHead, name: str, rows: list[int]) -> Tensor:
     return torch.cat([getattr(part, name).detach().cpu() for part in head.parts])[rows]
 
 
+def _shapes(net: str, size: int, *, condensing: bool) -> dict[str, tuple[int, ...]]:
+    """Of the weights of a network, by name."""
+    weights = outline(net, channels=3, size=size, classes=2, condensing=condensing).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
 def with_learner(method: Method, net: str, size: int) -> Method:
     """A method that uses the learner where it would train a network of its own.
 
@@ -48,6 +54,11 @@ def with_learner(method: Method, net: str, size: int) -> Method:
         )
     names = {"teacher_net": method.teacher_name()} if method.targets == "teacher" else {}
     names |= {"net": str(getattr(method, "net", net))} if isinstance(method, DM) and method.trains() else {}
+    if "net" in names and _shapes(net, size, condensing=True) != _shapes(net, size, condensing=False):
+        raise InputError(
+            f"`condense_with=learner`: {method.name} condenses with a variant of {net}, for which the learner cannot "
+            "stand in: leave it out, or take another `net`"
+        )
     for setting, name in names.items():
         if full_name(name, size) != net:
             raise InputError(

@@ -13,6 +13,7 @@ from continual.learner import learner_state
 from continual.providers import Provider
 from continual.stream import Task
 from proxyset.artefact.build import ProxySpec, build_file
+from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
 from proxyset.checkpoint import State
@@ -23,7 +24,7 @@ from proxyset.errors import InputError
 from proxyset.files import check_writable
 from proxyset.methods.base import Method
 from proxyset.methods.coreset import FeatureCoreset
-from proxyset.methods.dm import DM
+from proxyset.methods.preparation import preparation_seconds
 from proxyset.methods.ranking import pick
 from proxyset.progress import Progress
 from proxyset.seeds import make_generator
@@ -74,12 +75,13 @@ class MethodProvider(Provider):
         wanted = self._spec(task.data, ipc)
         if self._learner_method() is not None or self._is_stored(wanted, task.name):
             return 0.0
-        engine, method = wanted.engine(self.session), self.method
-        if self.learner:  # what it stands in for takes no time
-            method = method.model_copy(update={"networks": "random"} if isinstance(method, DM) else {})
-        estimate = method.estimate(wanted.problem, self.session, engine)
+        engine = wanted.engine(self.session)
+        estimate = self.method.estimate(wanted.problem, self.session, engine)
         engine.check_memory(estimate)
-        return estimate.seconds
+        if self.learner:  # what it stands in for takes no time
+            return estimate.seconds
+        keep = keep_folder(store_path(wanted, self.session, self.store, task.name))
+        return estimate.seconds + preparation_seconds(self.method, wanted.problem, self.session, keep)
 
     def formation(self, task: Task) -> int:
         return self.method.tiles_across()

@@ -23,6 +23,11 @@ State = dict[str, Tensor]
 SECONDS_BETWEEN_WRITES = 60.0
 
 
+def copied(state: State) -> State:
+    """A copy on the CPU, which later steps do not change."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+
+
 class Checkpoint:
     """The state of one long computation: offered after every step, on disk every `every` steps or 60 seconds.
 
@@ -105,10 +110,7 @@ class Checkpoint:
     def offer(self, state: State) -> None:
         """Count one step and keep its state: in memory always, on disk when due."""
         self.step += 1
-        self._latest = (
-            self.step,
-            {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()},
-        )
+        self._latest = self.step, copied(state)
         if self.step % self.every == 0 or time.monotonic() - self._written > SECONDS_BETWEEN_WRITES:
             self.write()
 

@@ -1,7 +1,7 @@
 """A clock for building: how many iterations a time allows, decided once, before the work, from a few timed steps."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,16 +10,17 @@ from proxyset.artefact.build import ProxySpec
 from proxyset.artefact.clock import Clock
 from proxyset.artefact.outputs import checkpoint_path
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.checkpoint import read_identity
+from proxyset.checkpoint import copied, read_identity
 from proxyset.compute.clock import synchronise
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
 from proxyset.methods.base import Context, Method
+from proxyset.methods.preparation import preparation_seconds, smaller_preparation
 from proxyset.methods.synthesis import LearnedMethod, Synthesis
 from proxyset.methods.teacher import find_teacher
 from proxyset.progress import Progress, duration, silent
 
-WORTH_COMPILING = 120.0  # seconds of work from which compiling it pays, where the user left that open
+WORTH_COMPILING = 300.0  # seconds of work from which compiling it pays, where the user left that open
 TIMED = 3  # steps, at least
 SHARE = 0.03  # of the time that timing goes on for
 MARGIN = 0.97  # of what is left that is planned for, because machines are noisy
@@ -48,17 +49,19 @@ def fit_within(
         session = Session(session.compute.model_copy(update={"compile": choice}))
     engine = wanted.engine(session)
     context = Context(torch.Generator(), session, engine, progress, keep=keep)
+    _check_preparation(method, wanted, seconds, session, keep)
     if method.targets == "teacher":
         find_teacher(method, wanted.problem, context)
-    each = _seconds_of_an_iteration(method, wanted, context, SHARE * seconds)
+    pace = _pace(method, wanted, context, SHARE * seconds)
+    engine.check_memory(engine.estimate(0))
     spent = time.monotonic() - started
-    iterations = int(MARGIN * (seconds - spent) / each)
+    iterations = pace.fit(MARGIN * (seconds - spent))
     if iterations < 1:
         raise InputError(
-            f"`within={duration(seconds)}` is too short for {method.name}: one iteration takes {each:.2g} s, after "
-            f"{duration(spent)} of preparation"
+            f"`within={duration(seconds)}` is too short for {method.name}: one iteration takes {pace.first:.2g} s, "
+            f"after {duration(spent)} of preparation"
         )
-    clock = Clock(seconds, iterations, each, spent, engine.compiled)
+    clock = Clock(seconds, iterations, pace.mean, spent, engine.compiled)
     return replace(wanted, method=method.model_copy(update={"iterations": iterations}), clock=clock), session
 
 
@@ -73,8 +76,50 @@ def check_within(method: Method) -> LearnedMethod:
     return method
 
 
-def _seconds_of_an_iteration(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: float) -> float:
-    """The mean of a few steps on throwaway state, the first step of a round (see `period`) apart from the others."""
+def _check_preparation(
+    method: LearnedMethod, wanted: ProxySpec, seconds: float, session: Session, keep: Path | None
+) -> None:
+    """Refuse trainings that come first and take all the time, before they take it."""
+    before = preparation_seconds(method, wanted.problem, session, keep)
+    if before > seconds:
+        raise InputError(
+            f"`within={duration(seconds)}` is too short for {method.name}: the networks that it trains first take "
+            f"about {duration(before)}; fewer than {smaller_preparation(method)} shorten that"
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long iterations take, in seconds.
+
+    Attributes:
+        usual: of one.
+        extra: of the first of a round besides.
+        round: iterations in a round.
+    """
+
+    usual: float
+    extra: float = 0.0
+    round: int = 1
+
+    @property
+    def first(self) -> float:
+        return self.usual + self.extra
+
+    @property
+    def mean(self) -> float:
+        return self.usual + self.extra / self.round
+
+    def fit(self, seconds: float) -> int:
+        """How many iterations fit, every round begun counted with all of its extra time."""
+        rounds, left = divmod(max(0.0, seconds), self.extra + self.round * self.usual)
+        return int(rounds) * self.round + max(0, min(self.round, int((left - self.extra) / self.usual)))
+
+
+def _pace(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: float) -> Pace:
+    """From a few steps on throwaway state: the first and the last of an iteration, or the first of a round (see
+    `period`), apart from the others.
+    """
     problem = wanted.problem
     synthesis = method.start(problem, context)
     _timed(synthesis, 0, context)  # warms up: compiles, measures, fills caches
@@ -89,12 +134,17 @@ def _seconds_of_an_iteration(method: LearnedMethod, wanted: ProxySpec, context: 
     ):
         others.append(_timed(synthesis, 1 if period > 1 else 0, context))
     usual = sum(others) / len(others)
-    return each * (usual + max(0.0, first - usual) / period if period > 1 else usual)
+    if each > 1:
+        last = _timed(synthesis, each - 1, context) if each > 2 else usual
+        return Pace(first + (each - 2) * usual + last)
+    return Pace(usual, max(0.0, first - usual), period) if period > 1 else Pace(usual)
 
 
 def _timed(synthesis: Synthesis, number: int, context: Context) -> float:
+    """Seconds of a step, and of the copy of the state that is kept after it."""
     started = time.perf_counter()
     synthesis.step(number)
+    copied(synthesis.state())
     synchronise(context.engine.device)
     return time.perf_counter() - started
 
@@ -114,7 +164,9 @@ def earlier_choice(wanted: ProxySpec, seconds: float, path: Path, session: Sessi
     clock, settings = Clock.read(facts.get("within")), facts.get("settings", {})
     if clock is None or clock.seconds != seconds or not isinstance(settings, dict):
         return None
-    chosen = {name: settings[name] for name in ("iterations", "net") if name in settings}
+    left_open = {"net"} - wanted.method.model_fields_set  # another that the user gives now is refused as other work
+    chosen = {name: settings[name] for name in {"iterations"} | left_open if name in settings}
     method = type(wanted.method)(**wanted.method.model_dump() | chosen)
-    session = Session(session.compute.model_copy(update={"compile": "on" if clock.compiled else "off"}))
+    if session.compute.compile == "auto":
+        session = Session(session.compute.model_copy(update={"compile": "on" if clock.compiled else "off"}))
     return replace(wanted, method=method, clock=clock), session

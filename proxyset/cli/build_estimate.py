@@ -40,26 +40,26 @@ def estimate_build(todo: dict[Path, ProxySpec], session: Session, *, resume: boo
         InputError: it needs more memory than the limit.
     """
     from proxyset.compute.memory import peak_memory
-    from proxyset.methods.teacher import teacher_seconds
+    from proxyset.methods.preparation import preparation_seconds
     from proxyset.progress import duration, size
 
     if not todo:
         return []
     path, wanted = next(iter(todo.items()))
     engine = wanted.engine(session)
-    teacher = teacher_seconds(wanted.method, wanted.problem, session, keep_folder(path))  # once, for all of them
+    before = preparation_seconds(wanted.method, wanted.problem, session, keep_folder(path))  # once, for all of them
     estimate = wanted.method.estimate(wanted.problem, session, engine)
     engine.check_memory(estimate)
     share = sum(_share_left(path, spec) if resume else 1.0 for path, spec in todo.items())
-    seconds = estimate.seconds * share + teacher
+    seconds = estimate.seconds * share + before
     if seconds < 1:
         return []
     scope = " for the rest" if share < len(todo) else ""
     if len(todo) > 1:
         scope = f"{scope} of {len(todo)} sets" if scope else f" for {len(todo)} sets"
-    uncompiled = duration(estimate.uncompiled * share + teacher)
+    uncompiled = duration(estimate.uncompiled * share + before)
     without = f" ({uncompiled} without compiling)" if estimate.uncompiled else ""
-    memory = max(estimate.memory, peak_memory(engine.device) if teacher else 0)
+    memory = max(estimate.memory, peak_memory(engine.device) if before else 0)
     line = f"estimated: {duration(seconds)}{without}{scope}, {size(memory)} of memory"
     shorter = advice(seconds, smaller_build(seconds, wanted.method, wanted.ipc))
     return [line, *filter(None, [shorter])]

@@ -79,7 +79,8 @@ class Compiled(Functions):
         arguments = (packed(images.detach()), *split(net, wanted), answers, [packed(g) for g in target])
         key = "match", distance, images.shape, answers.dtype
         result = self.call(key, grad_and_value(far), arguments)
-        return None if result is None else (result[1].detach(), result[0])
+        # clones, because the next call overwrites what a CUDA graph gave
+        return None if result is None else (result[1].detach().clone(), result[0].clone())
 
     def _loss(
         self,

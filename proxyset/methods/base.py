@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # so that the settings of a method can be read without torch,
     from proxyset.compute.session import Session
     from proxyset.data.images import ImageSet
     from proxyset.data.spec import DatasetSpec
+    from proxyset.methods.snapshots import Course
 
     Watch = Callable[[int, Callable[[], ImageSet]], None]
 
@@ -204,10 +205,16 @@ class Method(Settings):
         return None
 
     def estimate(self, problem: Problem, session: Session, engine: Engine) -> Estimate:
-        """Time and memory that all of `condense` will take, from a few timed steps on throwaway state."""
+        """Time and memory that all of `condense` will take, from a few timed steps on throwaway state; what is made
+        once and kept (`courses`, a teacher) apart.
+        """
         from proxyset.compute.plan import Estimate
 
         return Estimate()
+
+    def courses(self, problem: Problem) -> list[Course]:
+        """Networks that it trains on the whole set before its first step; they are kept."""
+        return []
 
     def resolved(self, problem: Problem) -> dict[str, Any]:
         """Every hyper-parameter with the value that `condense` uses, for the provenance.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -144,11 +145,13 @@ class DM(Augmented):
         import torch
 
         from proxyset.compute.clock import timed
-        from proxyset.methods.snapshots import training_seconds
 
-        quick = self.model_copy(update={"networks": "random", "real_batches": "random"})
-        trial = quick.start(problem, Context(torch.Generator(), session, engine.eager()))
-        estimate = engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
-        passed = [course.epochs * len(problem.real) for course in self.courses(problem)]
-        trained = training_seconds(self.courses(problem)[0], problem, session, sum(passed)) if passed else 0.0
-        return estimate.model_copy(update={"seconds": estimate.seconds + trained})
+        trial = self.model_copy(update={"networks": "random"}).start(
+            problem, Context(torch.Generator(), session, engine.eager())
+        )
+        first = timed(lambda: trial.step(0), engine.device)
+        if self.real_batches == "random":
+            return engine.estimate(self.iterations * first)
+        usual = timed(lambda: trial.step(1), engine.device)  # without a search for centres
+        searches = math.ceil(self.iterations / self.refresh)
+        return engine.estimate(searches * first + (self.iterations - searches) * usual)

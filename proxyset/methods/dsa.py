@@ -125,7 +125,9 @@ class DC(Augmented):
         trial = self.start(problem, Context(torch.Generator(), session, engine.eager()))
         trial.new_network()
         one_after_another = math.ceil(problem.spec.classes / len(session.devices))
-        match = timed(lambda: trial.match_class(trial.draw_class(0)), engine.device) * one_after_another
+        drawn = [min(count, self.batch_real) for count in problem.counts]
+        usual = min(range(len(drawn)), key=lambda label: abs(drawn[label] - sum(drawn) / len(drawn)))
+        match = timed(lambda: trial.match_class(trial.draw_class(usual)), engine.device) * one_after_another
         train = timed(lambda: trial.update_network(1), engine.device) * epochs if steps > 1 and epochs else 0.0
         return engine.estimate(self.iterations * (steps * match + (steps - 1) * train))
 

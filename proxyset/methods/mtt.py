@@ -93,14 +93,9 @@ class MTT(Augmented):
         import torch
 
         from proxyset.compute.clock import timed
-        from proxyset.methods.snapshots import training_seconds
         from proxyset.methods.trajectory_matching import TrajectoryMatching, untrained
 
-        courses = self.courses(problem)
-        made_up = untrained(courses[0], problem.spec, self.expert_epochs + 1)
+        made_up = untrained(self.courses(problem)[0], problem.spec, self.expert_epochs + 1)
         context = Context(torch.Generator(), session, engine.eager())
         trial = TrajectoryMatching(self, problem, context, [made_up])
-        estimate = engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))
-        passed = sum(course.epochs for course in courses) * len(problem.real)
-        trained = training_seconds(courses[0], problem, session, passed)
-        return estimate.model_copy(update={"seconds": estimate.seconds + trained})
+        return engine.estimate(self.iterations * timed(lambda: trial.step(0), engine.device))

@@ -46,6 +46,7 @@ class SharedClasses:
         """For each class what `GradientMatching.match_class` gives."""
         count = len(self.crew)
         weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
+        drawn = [replace(each, picked=each.picked.cpu()) for each in drawn]
         shares = [Share(weights, images.cpu(), drawn[number::count]) for number in range(count)]
         parts = self.crew.run(shares)
         return [

@@ -5,6 +5,7 @@ epoch that `students` chooses. The test split plays no part.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -58,6 +59,10 @@ def make(method: Method, problem: Problem, context: Context) -> ImageSet:
     method.check(problem)
     if context.learner is None:
         find_teacher(method, problem, context)  # first, so that what can fail fails before hours of other work
+    watch = context.watch
+    if watch is not None:  # sees the set as it will be
+        labelled = partial(label, method, problem=problem, context=context)
+        context = replace(context, watch=lambda step, result: watch(step, lambda: labelled(result())))
     return label(method, method.condense(problem, context), problem, context)
 
 

@@ -19,7 +19,7 @@ from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
 from proxyset.methods.coreset import Random
-from proxyset.methods.teacher import teacher_seconds
+from proxyset.methods.preparation import preparation_seconds
 from proxyset.report.estimate import estimate_scores
 from proxyset.report.grid_cell import GridCell
 from proxyset.report.grid_file import GridFile
@@ -160,8 +160,8 @@ class Bench:
         wanted = self.wanted(cell)
         engine = wanted.engine(self.session)
         found = wanted.method.estimate(wanted.problem, self.session, engine)
-        teacher = teacher_seconds(wanted.method, wanted.problem, self.session, keep_folder(self.path(cell)))
-        return found.model_copy(update={"seconds": found.seconds + teacher})
+        before = preparation_seconds(wanted.method, wanted.problem, self.session, keep_folder(self.path(cell)))
+        return found.model_copy(update={"seconds": found.seconds + before})
 
     def size(self, cell: GridCell) -> tuple[int, Recipe]:
         """Images that a network sees in an epoch, and how it trains on them."""

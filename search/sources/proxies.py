@@ -7,13 +7,14 @@ from pathlib import Path
 
 from proxyset.advice import advice
 from proxyset.artefact.build import ProxySpec
-from proxyset.artefact.outputs import tidy
+from proxyset.artefact.outputs import keep_folder, tidy
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.store import is_same, load_or_build, store_path
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
+from proxyset.methods.preparation import preparation_seconds
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.names import clean_name
 from proxyset.nets.build import check_net
@@ -241,9 +242,13 @@ def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
 
 
 def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> list[float]:
-    """Estimated, for each of those that are missing."""
-    wanted = [plan.wanted for plan in plans if plan.missing and plan.wanted is not None]
-    return [one.method.estimate(one.problem, session, one.engine(session)).seconds for one in wanted]
+    """Estimated, for each of those that are missing, with networks that are trained for it."""
+    return [
+        plan.wanted.method.estimate(plan.wanted.problem, session, plan.wanted.engine(session)).seconds
+        + preparation_seconds(plan.wanted.method, plan.wanted.problem, session, keep_folder(plan.path))
+        for plan in plans
+        if plan.missing and plan.wanted is not None and plan.path is not None
+    ]
 
 
 def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:

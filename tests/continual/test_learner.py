@@ -88,3 +88,13 @@ def test_where_there_is_no_use_for_it(
     stream = split_classes(make_dataset(classes=4, flip=False), 2)
     with pytest.raises(InputError, match=message):
         learn_stream(stream, memory, budget(tmp_path), quick.model_copy(update=change))
+
+
+def test_a_network_that_condenses_as_a_variant_is_refused(
+    make_dataset: Callable[..., Dataset], quick: Learning, tmp_path: Path
+) -> None:
+    """ResNets pool by an average there, so that their weights have other names."""
+    stream = split_classes(make_dataset(classes=4, size=16, flip=False), 2)
+    memory = DM(net="resnet18", iterations=1, batch_real=2)
+    with pytest.raises(InputError, match="a variant of resnet18"):
+        learn_stream(stream, memory, budget(tmp_path), quick.model_copy(update={"net": "resnet18"}))

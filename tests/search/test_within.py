@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_fewer_iterations_are_never_more_than_a_method_has(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
     space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
-    proxies = [DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"]
+    proxies: list[Any] = [DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"]
     placement = place(None, Session(device="cpu"))
     search = prepare(make_dataset(counts=12), proxies, space, SETTINGS, placement, display)
     building = [100.0, 20.0, 0.5]

@@ -1,5 +1,6 @@
 """A time becomes a number of iterations once; whoever goes on takes the same number."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from proxyset.artefact.build import ProxySpec, build_claimed, build_file
 from proxyset.artefact.clock import Clock
 from proxyset.artefact.outputs import checkpoint_path
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.artefact.within import earlier_choice, fit_within
+from proxyset.artefact.within import Pace, earlier_choice, fit_within
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
@@ -66,6 +67,49 @@ def test_a_first_step_that_takes_longer_counts_once_a_round(
     fitted, _ = fit_within(ProxySpec(tiny, inner, 1), 1000, session)
     assert fitted.clock is not None
     assert fitted.clock.each == pytest.approx(20.0)  # nine steps of 1 s and one of 11 s
+
+
+@pytest.mark.parametrize(("usual", "extra", "round"), [(1.0, 10.0, 10), (0.5, 100.0, 200), (2.0, 0.0, 1)])
+def test_what_fits_takes_no_longer_and_one_more_would(usual: float, extra: float, round: int) -> None:
+    pace = Pace(usual, extra, round)
+    for seconds in (0.0, 1.0, 10.9, 11.0, 99.0, 150.5, 1000.0):
+        found = pace.fit(seconds)
+        took, more = (count * usual + math.ceil(count / round) * extra for count in (found, found + 1))
+        assert took <= seconds < more
+
+
+def test_the_last_step_of_an_iteration_is_timed_too(
+    tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it no network is trained."""
+    asked = timing(monkeypatch, 11.0, 1.0)
+    inner = DSA(net="convnet-w4-d1", inner_steps=10, net_epochs=1)
+    fit_within(ProxySpec(tiny, inner, 1), 1000, session)
+    assert {0, 1, 9} == set(asked)
+
+
+def test_trainings_that_take_all_the_time_are_refused_before_they_begin(tiny: Dataset, session: Session) -> None:
+    method = DM(networks="trained", trainings=1000, teacher_epochs=1000, **FAST)
+    with pytest.raises(InputError, match=r"networks that it trains first .* `trainings=1000` or `teacher_epochs=1000`"):
+        fit_within(ProxySpec(tiny, method, 1), 60, session)
+    assert not session.kept
+
+
+def test_a_memory_limit_holds_here_too(tiny: Dataset) -> None:
+    session = Session(device="cpu", compile="off", memory_limit=0.5)
+    with pytest.raises(InputError, match="memory"):
+        fit_within(ProxySpec(tiny, DM(**FAST), 1), 3, session)
+
+
+def test_another_network_is_other_work(tiny: Dataset, session: Session, tmp_path: Path) -> None:
+    """What was left open is as it was chosen; what is given stays, and so is found to differ."""
+    path, clock = tmp_path / "set.safetensors", Clock(60.0, 2, 0.1, 1.0, compiled=False)
+    made = DM(net="convnet-w4-d1", iterations=2, batch_real=4)
+    build_file(ProxySpec(tiny, made, 1, clock=clock), path, session=session, progress=False)
+    for given, expected in (({}, made.net), ({"net": "convnet-w8-d1"}, "convnet-w8-d1")):
+        again = earlier_choice(ProxySpec(tiny, DM(batch_real=4, **given), 1), 60.0, path, session)
+        assert again is not None
+        assert again[0].method.net.startswith(expected)  # type: ignore[attr-defined]
 
 
 def test_real_steps_are_timed(tiny: Dataset, session: Session) -> None:

@@ -1,7 +1,9 @@
 """DM against its formula, written plainly; its choices of networks, images and schedule."""
 
 import copy
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from proxyset.methods import distribution_matching
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.distribution_matching import DistributionMatching
 from proxyset.methods.dm import DM
+from proxyset.methods.preparation import preparation_seconds
 from proxyset.methods.views import check_view
 from proxyset.nets.classifier import Classifier
 from tests import reference_features as reference
@@ -160,10 +163,28 @@ def test_trained_networks_need_an_image_to_hold_out_and_their_time_is_estimated(
         DM(**SMALL | {"networks": "trained"}).check(make_problem(few, 1))
     data, session = make_dataset(), Session(device="cpu", compile="off")
     short, long = (
-        DM(**SMALL | {"networks": "trained", "teacher_epochs": epochs}).estimate(make_problem(data), session, Engine())
+        preparation_seconds(
+            DM(**SMALL | {"networks": "trained", "teacher_epochs": epochs}), make_problem(data), session
+        )
         for epochs in (1, 2000)
     )
-    assert long.seconds > 20 * short.seconds
+    assert long > 20 * short > 0
+
+
+def test_trainings_that_are_kept_take_no_time(tiny: Dataset, tmp_path: Path) -> None:
+    method = DM(**SMALL | {"networks": "trained", "teacher_epochs": 1, "trainings": 2})
+    problem, session = make_problem(tiny), Session(device="cpu", compile="off")
+    assert preparation_seconds(method, problem, session, tmp_path) > 0
+    method.start(problem, Context(torch.Generator(), session, Engine(), keep=tmp_path))
+    assert preparation_seconds(method, problem, Session(device="cpu"), tmp_path) == 0
+    assert preparation_seconds(DM(**SMALL), problem, session) == 0
+
+
+def test_a_search_for_centres_is_part_of_the_estimate(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second, in every second step."""
+    monkeypatch.setattr(DistributionMatching, "find_centres", lambda run, net: time.sleep(0.1))
+    method = DM(**SMALL | {"iterations": 20, "real_batches": "k-means", "refresh": 2})
+    assert method.estimate(make_problem(tiny), Session(device="cpu", compile="off"), Engine()).seconds > 1
 
 
 def test_the_learning_rate_ends_at_zero_with_the_last_iteration(tiny: Dataset) -> None:

@@ -12,6 +12,7 @@ from proxyset.data.augment import Operation, operations
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.dsa import DC, DSA
+from proxyset.methods.gradient_matching import GradientMatching
 from proxyset.train.recipe import ALL
 from tests.proxyset.methods.made import SMALL, condense, make_problem, make_run
 
@@ -96,6 +97,21 @@ def test_a_longer_schedule_is_estimated_longer(tiny: Dataset) -> None:
     session, problem = Session(device="cpu"), make_problem(tiny)
     short, long = (DC(**SMALL | {"iterations": each}).estimate(problem, session, Engine()) for each in (1, 1000))
     assert long.seconds > 50 * short.seconds
+
+
+def test_the_estimate_is_of_a_class_of_usual_size(
+    make_dataset: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, drawn = make_dataset(counts=(1, 8, 6)), []
+    draw = GradientMatching.draw_class
+
+    def noted(run: GradientMatching, label: int) -> object:
+        drawn.append(label)
+        return draw(run, label)
+
+    monkeypatch.setattr(GradientMatching, "draw_class", noted)
+    DSA(**SMALL).estimate(make_problem(data, 1), Session(device="cpu"), Engine())
+    assert set(drawn) == {2}
 
 
 def darker(images: Tensor, r: Tensor) -> Tensor:

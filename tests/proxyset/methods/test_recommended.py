@@ -35,8 +35,8 @@ def test_few_images_per_class_take_krr_and_many_take_dm() -> None:
 
 
 def test_all_of_it_with_few_images() -> None:
-    assert chosen(KRR(), problem()) == {"batch_real": 512, "formation": 2}
-    assert chosen(KRR(), problem(each=7)) == {"batch_real": 512}
+    assert chosen(KRR(), problem()) == {"net": "convnet-w32", "batch_real": 512, "formation": 2}
+    assert chosen(KRR(), problem(each=7)) == {"net": "convnet-w32", "batch_real": 512}
 
 
 def test_small_images_take_dm_unless_a_setting_of_krr_alone_is_given() -> None:
@@ -55,11 +55,12 @@ def test_a_set_that_learning_starts_from_keeps_its_tiles() -> None:
 
 def test_all_of_it_with_many_images() -> None:
     trained = {"networks": "between", "weight_classes": 3.0, "teacher_epochs": 4, "trainings": 8}
-    assert chosen(DM(), problem()) == {"batch_real": 64, "lr_img": 5.0, "formation": 2} | trained
+    quick = {"net": "convnet-w32", "batch_real": 64, "lr_img": 5.0, "formation": 2}
+    assert chosen(DM(), problem()) == quick | trained
 
 
 def test_grey_images_take_fresh_networks() -> None:
-    fresh = {"batch_real": 64, "lr_img": 5.0, "formation": 2, "schedule_img": "cosine"}
+    fresh = {"net": "convnet-w32", "batch_real": 64, "lr_img": 5.0, "formation": 2, "schedule_img": "cosine"}
     assert chosen(DM(), problem(channels=1)) == fresh
 
 
@@ -77,13 +78,20 @@ def test_more_time_trains_more_networks_for_longer() -> None:
     assert numbers == [(1, 2), (2, 2), (4, 2), (4, 3), (4, 8)]
 
 
+def test_trainings_are_of_the_network_that_their_time_is_counted_for() -> None:
+    """However long there is: beyond two hours `for_time` leaves the papers' wide network."""
+    method, _ = recommended(DM(), problem(), 3 * 3600)
+    assert isinstance(method, DM)
+    assert method.for_time(3 * 3600).net == "convnet-w32"
+
+
 def test_no_networks_are_trained_where_an_image_cannot_be_held_out() -> None:
     assert "networks" not in chosen(DM(), problem(each=1, ipc=1))
 
 
 def test_what_is_given_stays() -> None:
     given = DM(networks="random", formation=1, lr_img=2.0, weight_classes=0.0)
-    assert chosen(given, problem()).keys() == {"batch_real", "lr_img", "teacher_epochs", "trainings"}
+    assert chosen(given, problem()).keys() == {"net", "batch_real", "lr_img", "teacher_epochs", "trainings"}
 
 
 def test_a_narrow_network_where_it_is_left_open_and_the_time_is_short() -> None:

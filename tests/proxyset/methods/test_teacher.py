@@ -13,6 +13,7 @@ from proxyset.data.images import ImageSet, one_hot
 from proxyset.errors import InputError
 from proxyset.methods.base import Problem
 from proxyset.methods.coreset import Herding, Random
+from proxyset.methods.dm import DM
 from proxyset.methods.dsa import DC
 from proxyset.methods.snapshots import course_of, take
 from proxyset.methods.teacher import label, make, teacher_seconds
@@ -142,6 +143,16 @@ def test_too_few_images_to_hold_some_out_are_refused() -> None:
     data = tiny_dataset((3, 1, 4))
     with pytest.raises(InputError, match=r"at least 2 images of every class.*'class1' of tiny has 1"):
         SOFT.check(Problem(data.train, data.spec, 1))
+
+
+def test_whoever_watches_sees_the_targets(problem: Problem) -> None:
+    seen: list[ImageSet] = []
+    method = DM(net=NET, iterations=2, batch_real=2, targets="teacher", teacher_epochs=1)
+    work = replace(context(), watch=lambda step, result: seen.append(result()))
+    made = make(method, problem, work)
+    assert len(seen) == 3
+    assert seen[-1].sha256() == made.sha256()
+    assert seen[0].targets is not None
 
 
 def test_the_time_that_is_left(problem: Problem, tmp_path: Path) -> None:
