@@ -188,8 +188,10 @@ def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> li
     from continual.compare import Common, make_cells
 
     memory, budget = command.memory, extract(command, Budget)
-    budget = budget.model_copy(update={"store": budget.store.absolute()})  # workers may have another working folder
-    data_root = command.stream.data_root.absolute()
+    budget = budget.model_copy(
+        update={"store": budget.store.expanduser().absolute()}
+    )  # workers may have another working folder
+    data_root = command.stream.data_root.expanduser().absolute()
     common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
     return make_cells(memory.memory, memory.seeds, memory.kd, common)
 

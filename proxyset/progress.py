@@ -1,8 +1,9 @@
 """What a person sees while long work runs: one line on stderr."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 MANY = 10  # iterations from which whole ones are shown
@@ -103,6 +104,16 @@ class ProgressLine:
         if self.in_place and self._width:
             sys.stderr.write("\n")
             self._width = 0
+
+
+@contextlib.contextmanager
+def closing(line: "Progress | bool") -> Iterator[None]:
+    """End the line of progress, whatever happens, so that what is printed next starts on its own."""
+    try:
+        yield
+    finally:
+        if isinstance(line, ProgressLine):
+            line.close()
 
 
 def _count(done: float, total: int) -> str:

@@ -11,7 +11,7 @@ from proxyset.compute.parallel import check_resources, ray_running
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
-from proxyset.progress import Progress, ProgressLine, duration, shown
+from proxyset.progress import closing, duration, shown
 from proxyset.seeds import make_generator, sample
 from search.advice import cheaper_trials
 from search.final import train_finally
@@ -145,7 +145,7 @@ def _obtained(search: Search) -> list[ProxySet]:
     proxies, display = [], search.display
     for plan in search.plan.proxies:
         missing, line = plan.missing, shown(display.progress, plan.name)
-        with _closing(line):
+        with closing(line):
             proxies.append(obtain(plan, search.placement.session, line))
         if missing:
             display.say(f"{plan.name}: built in {duration(proxies[-1].provenance['seconds'])}")
@@ -199,7 +199,7 @@ def _run(
         if shorter := advice(seconds, cheaper_trials(context.settings, len(context.candidates))):
             say(shorter)
     keeper = Keeper(folder, len(left), shown(search.display.progress, "trials"), search.limit)
-    with _closing(keeper.line):
+    with closing(keeper.line):
         run_trials(left, context, placement, keeper)
 
 
@@ -235,15 +235,5 @@ def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
         raise TimeIsUp("the time is up")
     _say_networks("", len(left), context, search)
     line = shown(search.display.progress, "final training")
-    with _closing(line):
+    with closing(line):
         train_finally(left, context, search, folder, line)
-
-
-@contextlib.contextmanager
-def _closing(line: Progress) -> Iterator[None]:
-    """End the line of progress, whatever happens, so that what is printed next starts on its own."""
-    try:
-        yield
-    finally:
-        if isinstance(line, ProgressLine):
-            line.close()

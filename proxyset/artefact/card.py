@@ -68,7 +68,7 @@ learns to classify the real ones. Made with proxyset {clean_name(str(facts.get("
 
 
 def _header(proxy: ProxySet, title: str, licence: str) -> dict[str, Any]:
-    count = len(proxy.data)
+    count = proxy.data.trained_on  # rows of the table
     return {
         "pretty_name": title,
         "license": licence,
@@ -96,7 +96,8 @@ def _scores(proxy: ProxySet) -> str:
     lines = ["| network | test accuracy | protocol | device |", "|---|---|---|---|"]
     for one in scores:
         score = Score(clean_name(str(one["net"])), tuple(one["accuracies"]), one["seconds"])
-        shown = f"{100 * score.mean:.1f} ± {100 * score.std:.1f} % (n = {len(score.accuracies)})"
+        spread = f" ± {100 * score.std:.1f}" if len(score.accuracies) > 1 else ""
+        shown = f"{100 * score.mean:.1f}{spread} % (n = {len(score.accuracies)})"
         words = [f"`{score.net}`", shown, describe_protocol(one["protocol"]), str(one.get("device", ""))]
         lines.append(f"| {' | '.join(clean_name(word).replace('|', '¦') for word in words)} |")
     return "\n".join(lines)

@@ -106,10 +106,12 @@ class ProxySet:
         return cls(data, spec, header["provenance"], kept_as(tensors), generator)
 
     def with_scores(self, scores: list[dict[str, Any]]) -> "ProxySet":
-        """A copy whose provenance also holds `scores`, in place of earlier ones of the same protocol."""
+        """A copy whose provenance also holds `scores`, in place of earlier ones alike: by protocol and test images."""
 
         def alike(one: dict[str, Any], two: dict[str, Any]) -> bool:
             same = one["net"] == two["net"] and one["seed"] == two["seed"]
+            tests = [score.get("test_sha256") for score in (one, two)]  # older versions did not keep it
+            same = same and (None in tests or tests[0] == tests[1])
             return same and same_protocol(one["protocol"], two["protocol"])
 
         before = self.provenance.get("scores", [])

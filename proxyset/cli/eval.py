@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from pydantic import Field
 
-from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, check_distinct, common_net, load_set, real_data, score
@@ -119,7 +118,6 @@ def _score(command: Eval, table: Path | None = None) -> None:
     """Score everything, and write the table there too."""
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
-    from proxyset.report.table_files import write_scores
 
     session = Session(command.compute)
     proxies = {str(path): load_set(path) for path in command.files}
@@ -136,10 +134,7 @@ def _score(command: Eval, table: Path | None = None) -> None:
         _score_fairly(command, proxies, contest, session)
         return
     announce(proxies, command.contenders.baseline, contest, session)
-    rows = score(proxies, command.contenders.baseline, contest, session, command.output.as_json)
-    if table is not None:
-        write_scores(rows, contest.nets, table)
-        say(str(table))
+    score(proxies, command.contenders.baseline, contest, session, command.output.as_json, table)
 
 
 def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest, session: Session) -> None:
@@ -156,11 +151,13 @@ def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest,
     announce_scores(sizes, (), contest)
     say_score_estimate(estimate_scores(sizes, contest, session), contest, session)
 
-    rows = [
-        fair_scores(name, proxy, contest, net, session, ProgressLine)
-        for name, proxy in proxies.items()
-        for net in contest.nets
-    ]
-    print_fair(rows)
+    rows = []
+    try:
+        for name, proxy in proxies.items():
+            for net in contest.nets:
+                rows.append(fair_scores(name, proxy, contest, net, session, ProgressLine))
+    finally:  # what there is by then is printed too where the rest is interrupted, or fails
+        if rows:
+            print_fair(rows)
     if command.output.as_json:
         print(json.dumps(rows))

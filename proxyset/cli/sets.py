@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxyset.cli.app import say
 from proxyset.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,17 +149,26 @@ def announce(proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest:
 
 
 def score(
-    proxies: Mapping[str, ProxySet], baselines: Sequence[str], contest: Contest, session: Session, as_json: bool
+    proxies: Mapping[str, ProxySet],
+    baselines: Sequence[str],
+    contest: Contest,
+    session: Session,
+    as_json: bool,
+    table: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table.
 
-    What there is by then is printed too where the rest is interrupted, or fails.
+    What there is by then is printed and written too where the rest is interrupted, or fails.
+
+    Args:
+        table: where the table is written (None: nowhere).
 
     Returns:
         The rows of `score_all`.
     """
     from proxyset.progress import ProgressLine
     from proxyset.report.scores import contenders, score_each
+    from proxyset.report.table_files import write_scores
     from proxyset.report.tables import print_scores
 
     rows: list[dict[str, Any]] = []
@@ -168,6 +178,9 @@ def score(
     finally:
         if rows:
             print_scores(rows, contest.nets)
+        if rows and table is not None:
+            write_scores(rows, contest.nets, table)
+            say(str(table))
     if as_json:
         print(json.dumps(rows))
     return rows

@@ -52,7 +52,7 @@ def show_command(argv: list[str]) -> None:
         print(json.dumps({"file": str(command.file), **proxy.provenance}))
     else:
         print_provenance(proxy)
-    if out is None and not picture.exists():
+    if out is None and (command.output.force or not picture.exists()):
         try:
             draw()
         except (InputError, RunError) as error:  # nobody asked for it: such as beside a set in somebody else's folder

@@ -13,7 +13,7 @@ from torch import Tensor
 from proxyset.data.decode import decode
 from proxyset.data.form import Decoding
 from proxyset.data.images import ImageSet
-from proxyset.data.layout import Layout, files_in, find_layout, folders_in
+from proxyset.data.layout import Layout, files_in, find_layout, folders_in, thumbnails
 from proxyset.data.npz import as_targets
 from proxyset.data.split import Reading, Split
 from proxyset.errors import InputError, one_line
@@ -41,7 +41,9 @@ def read_folder(path: Path, form: Decoding) -> Split:
     test = None
     if layout.test is not None:
         test = _read_classes(layout.test, classes, replace(form, channels=images.images.shape[1]))
-    reading = Reading(notes=layout.notes) + train.reading
+    passed_over = [folder for folder in thumbnails(layout.train) if _images_in(folder)]
+    notes = tuple(f"{folder.name}/ passed over as thumbnails" for folder in passed_over)
+    reading = Reading(notes=layout.notes + notes) + train.reading
     if test is not None:
         reading += test.reading
     return Split(images, test.images if test else None, tuple(classes), layout.whole, reading)
@@ -69,13 +71,16 @@ class _Classes:
     reading: Reading
 
 
+def _images_in(folder: Path) -> list[Path]:
+    return [file for file in files_in(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
 def _read_classes(root: Path, names: Sequence[str], form: Decoding) -> _Classes:
     files: list[Path] = []
     labels: list[int] = []
     others = folders = 0
     for label, name in enumerate(names):
-        inside = files_in(root / name)
-        images = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
+        inside, images = files_in(root / name), _images_in(root / name)
         if not images:
             raise InputError(
                 f"class {name!r} has no images in {str(root / name)!r} ({' '.join(sorted(IMAGE_SUFFIXES))})"
@@ -86,7 +91,7 @@ def _read_classes(root: Path, names: Sequence[str], form: Decoding) -> _Classes:
         folders += len(folders_in(root / name))
     decoded = decode(((str(file), file) for file in files), len(files), form)
     kept = decoded.kept
-    loose = sum(file.suffix.lower() in IMAGE_SUFFIXES for file in files_in(root))
+    loose = len(_images_in(root))
     done = decoded.done + Counter(
         {
             "of other kinds passed over": others,

@@ -8,6 +8,7 @@ from proxyset.data.form import Decoding
 from proxyset.data.parquet import read_parquet
 from proxyset.data.split import Split
 from proxyset.errors import InputError, one_line
+from proxyset.files import write_error
 from proxyset.registry import library
 
 PREFIX = "hf:"
@@ -38,7 +39,12 @@ def read_hub(source: str, form: Decoding) -> Split:
         raise InputError(f"cannot load {source!r}: {one_line(error)}") from None
     with tempfile.TemporaryDirectory(prefix="proxyset-hub-") as folder:
         for split, rows in _splits(found, source).items():
-            rows.to_parquet(str(Path(folder, f"{split}.parquet")))
+            try:
+                rows.to_parquet(str(Path(folder, f"{split}.parquet")))
+            except OSError as error:
+                raise write_error(Path(folder), error) from None
+            except Exception as error:  # a column that parquet cannot hold, an image that is not there
+                raise InputError(f"cannot read {source!r}: {one_line(error)}") from None
         try:
             return read_parquet(Path(folder), form)
         except InputError as error:

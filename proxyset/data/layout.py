@@ -8,9 +8,8 @@ from proxyset.errors import InputError
 TRAIN = ("train", "training")
 TEST = ("test", "testing")
 VALIDATION = ("val", "valid", "validation")
-PASSED_OVER = frozenset(
-    {"__macosx", "thumbs.db", ".ds_store", "desktop.ini", "thumbnails", "thumbs", "@eadir", "$recycle.bin"}
-)
+THUMBNAILS = frozenset({"thumbnails", "thumbs"})
+PASSED_OVER = THUMBNAILS | {"__macosx", "thumbs.db", ".ds_store", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,11 @@ def folders_in(path: Path) -> list[Path]:
 def files_in(path: Path) -> list[Path]:
     """Everything in it that is no folder, in the order of the names, without what no person made."""
     return [entry for entry in entries(path) if not entry.is_dir()]
+
+
+def thumbnails(path: Path) -> list[Path]:
+    """Folders in it that are passed over for their name, though they may be a class."""
+    return sorted(entry for entry in path.iterdir() if entry.name.lower() in THUMBNAILS and entry.is_dir())
 
 
 def entries(path: Path) -> list[Path]:

@@ -57,9 +57,13 @@ def _read_pairs(source: Any, form: Decoding) -> tuple[ImageSet, Reading]:
             labels.append(pair[1])
             yield pair[0]
 
-    if not len(source):
+    try:
+        count = len(source)
+    except TypeError:
+        raise InputError("a torch Dataset must have a length: one that can only be iterated has none") from None
+    if not count:
         raise InputError("the torch Dataset must give (image, label) pairs, and is empty")
-    return _read_images(images(), labels, "the torch Dataset", form, len(source))
+    return _read_images(images(), labels, "the torch Dataset", form, count)
 
 
 def _read_images(
@@ -70,7 +74,7 @@ def _read_images(
         count: how many images an iterator gives; its labels are read after it.
     """
     if isinstance(images, np.ndarray | torch.Tensor):
-        return arrays_to_set(np.asarray(images), _integers(labels), where), Reading()
+        return arrays_to_set(_array(images), _integers(labels), where), Reading()
     count = len(images) if count is None else count
     several = iter(images)
     first = list(itertools.islice(several, 1))
@@ -86,9 +90,17 @@ def _read_images(
     return data, Reading(decoded.done, tuple(decoded.left_out))
 
 
+def _array(image: Any) -> np.ndarray:
+    """An image, or several, wherever they lie."""
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu()
+        image = image.float() if image.dtype == torch.bfloat16 else image  # which numpy does not have
+    return np.asarray(image)
+
+
 def _stack(images: Iterable[Any]) -> np.ndarray:
     """Images as one array N×H×W(×C) or N×C×H×W."""
-    arrays = [np.asarray(image) for image in images]
+    arrays = [_array(image) for image in images]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) != 1:
         raise InputError(f"all images must be of one shape, found {', '.join(map(str, shapes[:4])) or 'none'}")

@@ -51,7 +51,7 @@ def read_parquet(path: Path, form: Decoding) -> Split:
         second, _, of_test = _read_tables(test, replace(form, channels=first.images.shape[1]))
         reading += of_test
     names = names or numbered(first, repr(str(files[0])))
-    return Split(first, second, names, not train, Reading(notes=notes) + reading, _flip(files[0]))
+    return Split(first, second, names, not train, Reading(notes=notes) + reading, _flip((train or files)[0]))
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -136,7 +136,7 @@ def _open(path: Path) -> _Table:
             file.metadata.row_group(number).total_byte_size for number in range(file.metadata.num_row_groups)
         )
         check_expansion(path, path.stat().st_size, expanded, MAX_EXPANDED)
-        return _Table(path, file, file.metadata.num_rows, image, label, TARGET in file.schema_arrow.names)
+        return _Table(path, file, file.metadata.num_rows, image, label, _has_targets(file.schema_arrow))
 
 
 def _flip(path: Path) -> bool | None:
@@ -200,6 +200,17 @@ def _image_and_label(schema: Any, file: Path) -> tuple[str, str]:
             f"found {', '.join(f'{f.name}: {f.type}' for f in schema)}"
         )
     return images[0], labels[0]
+
+
+def _has_targets(schema: Any) -> bool:
+    """Whether there is a column of soft targets; a number or a word called so is something else."""
+    import pyarrow.types as kind
+
+    if TARGET not in schema.names:
+        return False
+    form = schema.field(TARGET).type
+    lists = kind.is_list(form) or kind.is_large_list(form) or kind.is_fixed_size_list(form)
+    return lists and kind.is_floating(form.value_type)
 
 
 def _feature_names(table: _Table) -> tuple[str, ...]:

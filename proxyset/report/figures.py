@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_ACROSS = 20  # classes side by side
 MAX_UPRIGHT = 6  # letters of a class name that fit over one image
 PIXELS_PER_IMAGE = 64
+MOST_PIXELS = 30_000  # of a side of a picture: more is refused by what draws it, or by what shows it
 GAP = 0.4  # inches between what is stored and what is trained on
 DPI = 100
 
@@ -94,7 +95,9 @@ def _grid(shapes: Sequence[tuple[int, int]], size: int, down: bool) -> tuple["Fi
     """
     from matplotlib.figure import Figure
 
-    scale = max(1, round(PIXELS_PER_IMAGE / (size + 1))) / DPI
+    heights, widths = zip(*shapes, strict=True)
+    longest = max(sum(heights), max(widths)) if down else max(max(heights), sum(widths))
+    scale = min(max(1, round(PIXELS_PER_IMAGE / (size + 1))), MOST_PIXELS / longest) / DPI
     heights, widths = ([side * scale for side in sides] for sides in zip(*shapes, strict=True))
     gaps = GAP * (len(shapes) - 1)
     height = sum(heights) + gaps if down else max(heights)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyset.compute.plan import Estimate
+from proxyset.errors import interruptible
 from proxyset.report.grid_jobs import Bench, Job, explained
 
 
@@ -40,7 +41,8 @@ def forecast(jobs: Sequence[Job], bench: Bench) -> Forecast:
         kind = (*alike, cell.test, cell.net) if job.score else alike
         try:
             if kind not in known:
-                known[kind] = bench.estimate(job)
+                with interruptible():
+                    known[kind] = bench.estimate(job)
         except Exception as error:  # also of a method or network of the user's own: the job's row will say it
             wrong[job.key] = explained(error)
             continue

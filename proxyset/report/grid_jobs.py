@@ -17,7 +17,7 @@ from proxyset.data.advice import no_test_images
 from proxyset.data.images import ImageSet
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
-from proxyset.errors import InputError, RunError
+from proxyset.errors import InputError, RunError, interruptible
 from proxyset.methods.coreset import Random
 from proxyset.methods.preparation import preparation_seconds
 from proxyset.report.estimate import estimate_scores
@@ -86,7 +86,8 @@ class Bench:
         """What came of a job; what a user's settings or data led to is an `error`, and the others go on."""
         row = {"key": job.key, "score": job.score, "error": None}
         try:
-            return row | (self.score(job.cell) if job.score else self.build(job.cell))
+            with interruptible():
+                return row | (self.score(job.cell) if job.score else self.build(job.cell))
         except Exception as error:  # also of a method or network of the user's own
             return row | {"error": explained(error)}
 

@@ -1,5 +1,7 @@
 """Proxy sets and baselines scored side by side."""
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ from proxyset.errors import BusyError, InputError, RunError, nearest
 from proxyset.methods.base import Context, Method, Problem
 from proxyset.methods.registry import METHODS, get_method
 from proxyset.methods.teacher import make, teacher_seconds
-from proxyset.progress import Progress
+from proxyset.progress import Progress, closing
 from proxyset.report.kinds import Kind, kinds_for
 from proxyset.seeds import make_generator
 from proxyset.settings import KeepAs
@@ -41,6 +43,7 @@ class Contender:
     file: Path | None = None  # where its scores are kept
     epochs: int | None = None  # in place of the protocol's
     keep_as: KeepAs = "float32"  # in a file
+    work: str | None = None  # of a file: see `score_each`
 
     def size(self) -> dict[str, int]:
         """Images that are stored, images that a network sees in an epoch, and bytes of images and soft targets."""
@@ -119,7 +122,9 @@ def contenders(
     """The proxy sets (by file), and each baseline in as many bytes, and with the same tiles and targets, as they."""
     alike = len({Path(name).stem for name in proxies}) < len(proxies)  # the same name in two folders
     entries = [
-        Contender(name if alike else Path(name).stem, proxy.data, Path(name), keep_as=proxy.keep_as)
+        Contender(
+            name if alike else Path(name).stem, proxy.data, Path(name), keep_as=proxy.keep_as, work=_work_of(proxy)
+        )
         for name, proxy in proxies.items()
     ]
     keep = _teachers_of(proxies)
@@ -131,6 +136,12 @@ def contenders(
             train = _baseline(name, kind, contest, session, keep)
             entries.append(Contender(kind.title(name), train, keep_as=kind.keep_as))
     return entries
+
+
+def _work_of(proxy: ProxySet) -> str:
+    """What is the same in sets that differ in their seed alone."""
+    facts = [proxy.provenance.get(name) for name in ("method", "settings")]
+    return hashlib.sha256(json.dumps([*facts, proxy.ipc, proxy.keep_as], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _baseline(
@@ -187,44 +198,59 @@ def score_each(
     """Score every contender with every network; scores of files are kept in them as they come.
 
     Yields:
-        A row per contender and network: name, file, what `Contender.size` and `Score.to_dict` give, protocol (its
-        `epochs` are those of a set without a formation), the epochs that were trained, seed and device.
+        A row per contender and network: name, file, work (of a file: what is the same in sets that differ in their
+        seed alone), what `Contender.size` and `Score.to_dict` give, protocol (its `epochs` are those of a set without
+        a formation), the epochs that were trained, which test images there were and how many, seed and device.
     """
     for entry in entries:
         epochs, size = entry.epochs or contest.protocol.resolved().epochs, entry.size()
         protocol = contest.protocol.model_copy(update={"epochs": epochs})
         formation = math.isqrt(size["images"] // size["stored"])
         for net in contest.nets:
-            score = evaluate(
-                entry.train,
-                contest.dataset.test,
-                contest.dataset.spec,
-                protocol,
-                net=net,
-                seed=contest.seed,
-                session=session,
-                progress=progress(f"{entry.name} on {net}"),
-            )
+            line = progress(f"{entry.name} on {net}")
+            with closing(line):
+                score = evaluate(
+                    entry.train,
+                    contest.dataset.test,
+                    contest.dataset.spec,
+                    protocol,
+                    net=net,
+                    seed=contest.seed,
+                    session=session,
+                    progress=line,
+                )
             result = score.to_dict() | {
                 "protocol": protocol.model_dump(),
                 "epochs": protocol.resolved(size["stored"], formation).epochs,
+                "test_images": len(contest.dataset.test),
+                "test_sha256": contest.dataset.test_sha256,
                 "seed": contest.seed,
                 "device": session.device.type,
             }
             if entry.file is not None:
                 try:
-                    _keep(result, entry.file)
+                    _keep(result, entry)
                 except (InputError, RunError) as error:  # a folder of somebody else's, or a full disk
                     session.say_once(f"the score of {entry.name} is not kept in its file: {error}")
-            yield {"name": entry.name, "file": str(entry.file) if entry.file else None, **size, **result}
+            which = {"name": entry.name, "file": str(entry.file) if entry.file else None, "work": entry.work}
+            yield {**which, **size, **result}
 
 
-def _keep(score: dict[str, Any], file: Path) -> None:
-    """Add a score to an artefact, after whoever is adding another at the moment."""
+def _keep(score: dict[str, Any], entry: Contender) -> None:
+    """Add a score to the file of a set, after whoever is adding another at the moment.
+
+    Raises:
+        InputError: another set is there by now.
+    """
+    assert entry.file is not None
+    assert isinstance(entry.train, ImageSet)
     for turn in reversed(range(TURNS)):
         try:
-            with claim_file(file, kind="proxy set", made_by_us=is_artefact, force=True) as claim:
-                ProxySet.load(claim.path).with_scores([score]).save(claim.path)
+            with claim_file(entry.file, kind="proxy set", made_by_us=is_artefact, force=True) as claim:
+                there = ProxySet.load(claim.path)
+                if there.data.sha256() != entry.train.sha256():
+                    raise InputError("another set is there by now")
+                there.with_scores([score]).save(claim.path)
             return
         except BusyError:
             if not turn:

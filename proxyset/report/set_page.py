@@ -1,6 +1,6 @@
 """The page of a proxy set, or of several beside each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from proxyset.report.page import Page, Section
 from proxyset.report.parts import Cell, Facts, Part, Table, Words
 from proxyset.report.plots import Axis, Plot, Point, Series
 from proxyset.report.set_images import gallery, slider
-from proxyset.report.tables import describe_set, mean_std
+from proxyset.report.tables import describe_set, mean_std, on_test_images
 from proxyset.train.protocols import describe_protocol
 
 NO_SETTING = ("settings", "scores", "trace", "created", "seconds", "peak_memory_bytes")
@@ -68,11 +68,13 @@ def describe(proxy: ProxySet, name: str = "") -> str:
     if not facts.get("scores"):
         done = "; it has not been scored yet"
     else:
-        best = max(facts["scores"], key=lambda score: float(np.mean(score["accuracies"])))
-        n = len(best["accuracies"])
-        who = f"{n} fresh {best['net']} networks" if n > 1 else f"a fresh {best['net']} network"
-        share = f"{100 * np.mean(best['accuracies']):.1f} ± {100 * np.std(best['accuracies']):.1f} %"
+        score = max(facts["scores"], key=lambda score: len(score["accuracies"]))  # not the best: that would be luck
+        n, accuracies = len(score["accuracies"]), score["accuracies"]
+        who = f"{n} fresh {score['net']} networks" if n > 1 else f"a fresh {score['net']} network"
+        spread = f" ± {100 * np.std(accuracies):.1f}" if n > 1 else ""
+        share = f"{100 * np.mean(accuracies):.1f}{spread} %"
         done = f"; {who}, trained on these alone, reach{'' if n > 1 else 'es'} {share} on the test images"
+        done += f" (protocol {describe_protocol(score['protocol'])})"
     return f"{name}: {made}{done}." if name else f"{made}{done}."
 
 
@@ -80,8 +82,9 @@ def scores(proxies: Sets) -> list[Part]:
     """All scores as a table, and the accuracy of every trained network as a point."""
     rows, points = [], []
     for place, (name, proxy) in enumerate(proxies.items()):
-        for score in proxy.provenance.get("scores", []):
-            cells = score_cells(score)
+        kept = proxy.provenance.get("scores", [])
+        for score in kept:
+            cells = score_cells(score, kept)
             size = [Cell(f"{proxy.data.trained_on:,}"), Cell(f"{proxy.nbytes / 1024:,.1f}", proxy.nbytes)]
             rows.append([Cell(name), *cells[:3], *size, *cells[3:]])
             points += [
@@ -99,12 +102,16 @@ def scores(proxies: Sets) -> list[Part]:
     return [table, plot]
 
 
-def score_cells(score: Mapping[str, Any]) -> list[Cell]:
-    """Network, protocol, device, accuracy and time of a score as a set keeps it."""
+def score_cells(score: Mapping[str, Any], others: Iterable[Mapping[str, Any]] = ()) -> list[Cell]:
+    """Network, protocol, device, accuracy and time of a score as a set keeps it.
+
+    Args:
+        others: from which its test images are told apart.
+    """
     seconds = float(score["seconds"])
     return [
         Cell(str(score["net"])),
-        Cell(describe_protocol(score["protocol"])),
+        Cell(describe_protocol(score["protocol"]) + on_test_images(score, others)),
         Cell(str(score.get("device", ""))),
         Cell(mean_std(score["accuracies"]), float(np.mean(score["accuracies"]))),
         Cell(duration(seconds), seconds),

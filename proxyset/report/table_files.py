@@ -24,7 +24,7 @@ OPENINGS = {
     ".md": f"<!-- {MADE_BY} -->",
     ".tex": f"% {MADE_BY}",
 }
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$"}
 
 
 def is_table(path: Path) -> bool:
@@ -89,4 +89,4 @@ def tex_table(lines: Sequence[Sequence[str]], labels: int = 1) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[\\~^±#$%&_{}]", lambda match: TEX.get(match[0], f"\\{match[0]}"), clean_name(text))
+    return re.sub(r"[\\~^±−#$%&_{}]", lambda match: TEX.get(match[0], f"\\{match[0]}"), clean_name(text))

@@ -1,6 +1,6 @@
 """Tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,8 @@ def score_table(rows: Sequence[dict[str, Any]], nets: Sequence[str]) -> list[lis
         cells = [mean_std(accuracies.get(net, [])) for net in nets]
         size = [f"{scores[0]['images']:,}", f"{scores[0]['bytes'] / 1024:,.1f}"]
         lines.append([name, *size, *cells, duration(sum(row["seconds"] for row in scores))])
-    files = {row["name"] for row in rows if row["file"]}
-    if len(files) > 1 and not several:
+    files = {row["name"]: row.get("work") for row in rows if row["file"]}
+    if len(files) > 1 and len(set(files.values())) == 1 and not several:  # they differ in nothing but their seed
         pooled = [[a for row in rows if row["file"] and row["net"] == net for a in row["accuracies"]] for net in nets]
         lines.append([f"all {len(files)} sets", "", "", *map(mean_std, pooled), ""])
     return lines
@@ -93,13 +93,22 @@ def print_provenance(proxy: ProxySet) -> None:
     table = Table(show_header=False)
     for name, words in describe_set(proxy):
         table.add_row(_text(name), _text(words, MOST_LETTERS))
-    for result in proxy.provenance.get("scores", []):
+    scores = proxy.provenance.get("scores", [])
+    for result in scores:
         epochs = result.get("epochs", result["protocol"]["epochs"])
         score = Score(result["net"], tuple(result["accuracies"]), result["seconds"])
-        how = f"{epochs} epochs, protocol {describe_protocol(result['protocol'])}"
+        how = f"{epochs} epochs, protocol {describe_protocol(result['protocol'])}{on_test_images(result, scores)}"
         words = f"{clean_name(score.net)}, {how}: {mean_std(score.accuracies)}, {duration(score.seconds)}"
         table.add_row("score", _text(words, MOST_LETTERS))
     Console().print(table)
+
+
+def on_test_images(score: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
+    """Words that tell on which test images a score is, where others are on different ones; empty where none is."""
+    if len({other.get("test_sha256") for other in others}) < 2:
+        return ""
+    which = score.get("test_sha256")
+    return f", on test images {which[:8]}" if which else ", on test images of which nothing is known"
 
 
 def describe_set(proxy: ProxySet) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -67,13 +68,15 @@ def test_an_interrupted_eval_shows_what_it_has(cli: Cli, built: Path, monkeypatc
         return evaluate(*arguments, **more)
 
     monkeypatch.setattr("proxyset.report.scores.evaluate", score)
-    result = cli("eval", built, *protocol, "--baseline", "random", "whole", "--json")
+    table = built.parent / "scores.md"
+    result = cli("eval", built, *protocol, "--baseline", "random", "whole", "--json", "--out", table)
     assert result.code == 130
     assert not result.out
-    table = [line for line in result.err.splitlines() if "│" in line]
-    assert len(table) == 2
-    assert table[0].count("(1)") == 2
-    assert table[1].count("(1)") == table[1].count("–") == 1
+    assert table.read_text().count("(1)") == 3
+    lines = [line for line in result.err.splitlines() if "│" in line]
+    assert len(lines) == 2
+    assert lines[0].count("(1)") == 2
+    assert lines[1].count("(1)") == lines[1].count("–") == 1
 
 
 def test_scoring_keeps_the_tensors(cli: Cli, built: Path) -> None:
@@ -260,3 +263,12 @@ def test_a_score_that_its_file_cannot_take_is_told_and_not_lost(
     assert result.code == 0, result.err
     assert "is not kept in its file: cannot write" in caplog.text
     assert Path("scores.csv").exists()
+
+
+def test_show_draws_again_where_it_is_forced(cli: Cli, built: Path) -> None:
+    picture = built.with_suffix(".png")
+    os.utime(picture, (1, 1))
+    assert cli("show", built).code == 0
+    assert picture.stat().st_mtime == 1
+    assert cli("show", built, "--force").code == 0
+    assert picture.stat().st_mtime > 1

@@ -66,6 +66,12 @@ def test_a_grid_ends_with_its_tables(cli: Cli, tmp_path: Path) -> None:
     assert f"{CELLS} are there; 0 sets to build, 0 cells to score" in again.err
 
 
+def test_a_known_name_means_the_same_beside_a_folder_that_is_called_so(cli: Cli, tmp_path: Path) -> None:
+    """The folder is no dataset: were it taken, the grid would end in a refusal."""
+    (tmp_path / "digits").mkdir()
+    assert cli("grid", "--config", write(tmp_path), "--dry-run").code == 0
+
+
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(cli: Cli, tmp_path: Path) -> None:
     result = cli("grid", "--config", write(tmp_path), "--dry-run")
     assert result.code == 0

@@ -74,6 +74,14 @@ def test_folders_and_images_in_odd_places_are_counted(tmp_path: Path) -> None:
     assert set(data.notes) >= {"1 folders inside of classes passed over", "1 images beside the classes passed over"}
 
 
+def test_images_in_a_folder_that_is_called_as_thumbnails_are_told(tmp_path: Path) -> None:
+    """It may be a class: of gestures, say."""
+    write_folder(tmp_path, ("fist", "palm", "thumbs"), 10)
+    data = load(tmp_path)
+    assert data.spec.class_names == ("fist", "palm")
+    assert "thumbs/ passed over as thumbnails" in data.notes
+
+
 def test_a_class_may_be_called_as_a_split_is(tmp_path: Path) -> None:
     """A train is a vehicle. A folder of images beside other classes is one of them."""
     write_folder(tmp_path, ("bus", "car", "train"), 5)

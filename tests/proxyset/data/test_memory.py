@@ -25,6 +25,13 @@ class Pairs(torch.utils.data.Dataset[Any]):
         return self.images[position], self.labels[position]
 
 
+class Endless(torch.utils.data.IterableDataset[Any]):
+    """Pairs that only come one after another."""
+
+    def __iter__(self) -> Any:
+        return iter([])
+
+
 IMAGES, LABELS = pixels(20, 8, 8), [0, 1] * 10
 FORMS = {
     "PIL images": [Image.fromarray(image) for image in IMAGES],
@@ -69,6 +76,7 @@ def test_colour_images_and_a_wanted_size() -> None:
     ("source", "words"),
     [
         (Pairs([], []), "must give .image, label. pairs"),
+        (Endless(), "must have a length"),
         (Pairs(list(IMAGES), ["cat", "dog"] * 10), "labels must be integers"),
         (([*IMAGES[:19], pixels(9, 9)], LABELS), "one shape"),
         ((IMAGES, LABELS[:-1]), "one integer label per image"),
@@ -82,6 +90,12 @@ def test_colour_images_and_a_wanted_size() -> None:
 def test_what_cannot_be_read_is_refused(source: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         load(source)
+
+
+def test_tensors_that_numpy_does_not_take_as_they_are() -> None:
+    images = torch.from_numpy(IMAGES)[:, None] / 255
+    expected = load((images.bfloat16().float(), LABELS)).train
+    assert load((images.bfloat16().requires_grad_(), LABELS)).train.sha256() == expected.sha256()
 
 
 def test_images_from_memory_cannot_be_loaded_again_by_their_provenance() -> None:

@@ -93,6 +93,12 @@ def test_a_column_of_soft_targets_is_read(tmp_path: Path) -> None:
     assert train.targets.tolist() == [[0.25, 0.75] if label else [1.0, 0.0] for label in train.labels.tolist()]
 
 
+@pytest.mark.parametrize("cells", [[7, 8], ["a", "b"]])
+def test_a_column_that_is_only_called_target_is_something_else(cells: list[Any], tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", pixels(20, 8, 8), [0, 1] * 10, more={"target": pa.array(cells * 10)})
+    assert load(tmp_path / "a.parquet").train.targets is None
+
+
 def test_soft_targets_of_several_lengths_are_refused(tmp_path: Path) -> None:
     more = {"target": pa.array([[1.0], [0.5, 0.5]], pa.list_(pa.float32()))}
     write_parquet(tmp_path / "a.parquet", pixels(2, 8, 8), [0, 1], more=more)

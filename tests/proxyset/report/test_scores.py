@@ -19,6 +19,7 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Random
 from proxyset.report.scores import WHOLE, Contest, check_baselines, contenders, score_all, sizes, teachers_missing
+from proxyset.report.tables import on_test_images
 from proxyset.settings import KeepAs
 from proxyset.train.protocols import Evaluation
 
@@ -63,6 +64,32 @@ def test_rows_hold_the_scores_and_files_keep_theirs(tiny: Dataset, contest: Cont
     assert tuple(kept["accuracies"]) == rows[0]["accuracies"]
     score_all(entries, contest, CPU)
     assert len(ProxySet.load(path).provenance["scores"]) == 1  # in place of the earlier one
+
+
+def test_scores_on_other_test_images_are_kept_apart(tiny: Dataset, contest: Contest, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    entries = contenders(built(tiny, path), [], contest, CPU)
+    fewer = replace(contest, dataset=replace(tiny, test=tiny.test[torch.arange(3)]))
+    for one in (contest, fewer, contest):
+        score_all(entries, one, CPU)
+    kept = ProxySet.load(path).provenance["scores"]
+    assert [score["test_images"] for score in kept] == [3, len(tiny.test)]
+    words = [on_test_images(score, kept) for score in kept]
+    assert len(set(words)) == 2
+    assert all(word.startswith(", on test images ") for word in words)
+    assert on_test_images(kept[0], kept[:1]) == ""
+
+
+def test_a_score_is_not_kept_in_another_set(
+    tiny: Dataset, contest: Contest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Built in its place while the networks trained."""
+    path = tmp_path / "a.safetensors"
+    entries = contenders(built(tiny, path), [], contest, CPU)
+    build_file(ProxySpec(tiny, Random(), 2, seed=1), path, session=CPU, progress=False, force=True)
+    score_all(entries, contest, Session(device="cpu"))
+    assert not ProxySet.load(path).provenance.get("scores")
+    assert "another set is there by now" in caplog.text
 
 
 def test_a_score_waits_for_another_that_is_being_kept(tiny: Dataset, contest: Contest, tmp_path: Path) -> None:

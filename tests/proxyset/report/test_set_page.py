@@ -23,7 +23,7 @@ from proxyset.methods.dm import DM
 from proxyset.report.page import MOST_BYTES, render
 from proxyset.report.parts import Gallery, Picture, Slider, Table
 from proxyset.report.set_images import gallery
-from proxyset.report.set_page import differing, set_page
+from proxyset.report.set_page import describe, differing, set_page
 from tests.proxyset.report.reading import Seen
 
 
@@ -72,6 +72,14 @@ def test_names_are_escaped_and_scores_are_read_from_the_file() -> None:
     assert "<b>name 2</b>" in seen.text
     assert "62.5 ± 12.5 (2)" in seen.text
     assert len(seen.all("circle")) == 3  # every network
+
+
+def test_the_headline_is_of_the_most_networks_and_not_the_best() -> None:
+    one = make(method="dsa", scores=[score("lucky", (0.9,)), score("usual", (0.5, 0.6, 0.7))])
+    assert "3 fresh usual networks, trained on these alone, reach 60.0 ± 8.2 %" in describe(one)
+    assert "protocol paper" in describe(one)
+    alone = describe(make(method="dsa", scores=[score("lucky", (0.9,))]))
+    assert "a fresh lucky network, trained on these alone, reaches 90.0 % on" in alone
 
 
 def test_only_settings_that_differ_are_compared() -> None:

@@ -41,7 +41,7 @@ def test_tables_show_every_score(tiny: Dataset, tmp_path: Path, capsys: pytest.C
 
 
 def row(name: str, protocol: ProtocolName, accuracy: float, file: str | None = None) -> dict[str, Any]:
-    facts = {"net": "mlp", "accuracies": [accuracy], "seconds": 1.0, "images": 1438, "bytes": 92032}
+    facts = {"net": "mlp", "accuracies": [accuracy], "seconds": 1.0, "images": 1438, "bytes": 92032, "work": "same"}
     return {"name": name, "file": file, "protocol": Evaluation(protocol=protocol).model_dump(), **facts}
 
 
@@ -54,6 +54,11 @@ def test_a_line_has_images_and_bytes_and_the_title_the_protocol() -> None:
         ["all 2 sets", "", "", "60.0 ± 10.0 (2)", ""],
     ]
     assert title_of(rows) == "protocol strong"
+
+
+def test_sets_of_other_work_have_no_mean() -> None:
+    rows = [row("a", "strong", 0.5, "a"), row("b", "strong", 0.7, "b") | {"work": "other"}]
+    assert [line[0] for line in score_table(rows, ["mlp"])[1:]] == ["a", "b"]
 
 
 def test_protocols_are_never_mixed_without_a_word() -> None:
