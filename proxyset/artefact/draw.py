@@ -11,6 +11,8 @@ from proxyset.methods.generative_teaching import Generator
 from proxyset.methods.gtn import GTN
 from proxyset.seeds import make_generator
 
+AT_ONCE = 256  # images that pass the generator together
+
 
 def draw(proxy: ProxySet, ipc: int, seed: int = 0) -> ProxySet:
     """A set of freshly drawn images, `ipc` of every class, in place of those of `proxy`.
@@ -32,7 +34,8 @@ def draw(proxy: ProxySet, ipc: int, seed: int = 0) -> ProxySet:
     labels = torch.arange(spec.classes).repeat_interleave(ipc)
     codes = torch.randn((len(labels), method.noise), generator=random)
     with torch.no_grad():
-        images = net(torch.cat([codes, one_hot(labels, spec.classes)], 1))
+        given = torch.cat([codes, one_hot(labels, spec.classes)], 1)
+        images = torch.cat([net(part) for part in given.split(AT_ONCE)])
     data = ImageSet(images, labels, formation=proxy.data.formation)
     drawn = {"ipc": ipc, "drawn": {"seed": seed}, "scores": [], "settings": settings | {"targets": "hard"}}
     found = replace(proxy, data=data, provenance=proxy.provenance | drawn)

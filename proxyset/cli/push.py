@@ -22,7 +22,10 @@ class Pushed(AsJson):
     """Where it goes."""
 
     to: Annotated[str, Field(title="OWNER/NAME")] = Field("", description="the dataset's repository on the hub")
-    public: bool = Field(False, description="for everybody to see (default: a new repository is private)")
+    public: bool = Field(
+        False,
+        description="a new repository is for everybody to see (default: private); one that is there stays as it is",
+    )
 
     @field_validator("to")
     @classmethod
