@@ -142,7 +142,8 @@ class StreamRun:
             if self.on_stage is not None:
                 self.on_stage(stage, self.correct[stage, : stage + 1] / torch.tensor(self._test_images()[: stage + 1]))
             seconds = state.elapsed()  # looking at a finished run again takes no time
-        result = StreamResult(self.identity | self._measures(seconds) | _circumstances())
+        choices = self.scheme.describe(self.scheme.learning, self.identity["memory"])
+        result = StreamResult(self.identity | {"choices": choices} | self._measures(seconds) | _circumstances())
         if folder is not None:
             write_results(folder, result, self.scheme.memory)
         return result
@@ -185,7 +186,7 @@ def describe(scheme: Scheme, memory: str, budget: Budget) -> dict[str, Any]:
         "memory_settings": scheme.memory.settings(),
         "budget": budget.amount(),
         **budget.way(),
-        "choices": scheme.describe(learning, memory),
+        "choices": scheme.describe(learning, ""),  # of any memory, as the states of earlier versions have it
         "learning": learning.model_dump() | {"net": trainer.net},
         "stream": trainer.stream.describe(),
         "seed": trainer.seed,

@@ -186,12 +186,11 @@ def compare_command(argv: list[str]) -> None:
 def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
     """The runs of a comparison in `folder`."""
     from continual.compare import Common, make_cells
+    from proxyset.files import in_full
 
     memory, budget = command.memory, extract(command, Budget)
-    budget = budget.model_copy(
-        update={"store": budget.store.expanduser().absolute()}
-    )  # workers may have another working folder
-    data_root = command.stream.data_root.expanduser().absolute()
+    budget = budget.model_copy(update={"store": in_full(budget.store)})  # workers may have another working folder
+    data_root = in_full(command.stream.data_root)
     common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
     return make_cells(memory.memory, memory.seeds, memory.kd, common)
 

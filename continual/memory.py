@@ -11,12 +11,15 @@ from torch.nn import functional as F
 
 from continual.kept import bytes_of, packed, target_width, unpacked
 from continual.providers import Provider
+from continual.quota import Quota
 from continual.settings import Budget
 from continual.stream import Stream, Task
 from proxyset.checkpoint import State
 from proxyset.data.images import ImageSet, join
 from proxyset.data.spec import normalise
 from proxyset.errors import InputError
+
+NO_TARGETS = "where the network's answers are kept, soft targets are not learned: `targets=hard`"
 
 
 class Memory:
@@ -40,31 +43,8 @@ class Memory:
         self.seconds = 0.0
 
     def quota(self, stage: int) -> int:
-        """Images per class and task after `stage`: as many as are counted, or as fit into the bytes.
-
-        A total gives no class more than there is of it. Where every class has as many, later stages have no more than
-        earlier ones: what was given up is gone.
-        """
-        if self.provider is None or not self.provider.bounded or not self.provider.balanced:
-            return self._quota(stage)
-        return min(self._quota(before) for before in range(stage + 1))
-
-    def _quota(self, stage: int) -> int:
-        """What the budget allows by itself."""
-        slots, provider = self.stream.slots(stage), self.provider
-        if provider is None or not provider.bounded:
-            return self.budget.quota(slots)
-        tasks, each_class = self.stream.tasks[: stage + 1], "ipc" in self.budget.amount()
-        last = len(self.stream.tasks) - 1
-        # A memory that all classes share has one size from the start: so many for each class of the whole stream.
-        shared = self.stream.slots(last) if each_class and not provider.balanced else slots
-        spec = self.stream.tasks[0].data.spec
-        allowed = self.budget.allowed(shared, spec.channels * spec.size**2)
-        if allowed is None:
-            quota = self.budget.quota(shared) * shared // slots
-        else:
-            quota = allowed // sum(len(task.classes) * self.bytes_each(task) for task in tasks)
-        return quota if each_class and (provider.balanced or stage == last) else min(quota, provider.most(tasks))
+        """Images per class and task after `stage`; in all, where the memory is not balanced."""
+        return Quota(self.stream, self.budget, self.provider, self.bytes_each).after(stage)
 
     def bytes_each(self, task: Task) -> int:
         """Bytes of one stored image of a task, with its targets and what else is kept of it."""
@@ -84,7 +64,7 @@ class Memory:
             return 0
         if not self.provider.bounded:
             return sum(len(task.data.train) for task in self.stream.tasks[: stage + 1])
-        return self.stream.slots(stage) * self.quota(stage)
+        return self.quota(stage) * (self.stream.slots(stage) if self.provider.balanced else 1)
 
     def trained_on(self, stage: int) -> int:
         """Images that a network rehearses after `stage`: every tile is one."""
@@ -102,7 +82,7 @@ class Memory:
         if self.budget.shrink == "recondense":
             self._check_recondense(self.provider)
         if self.keeps_answers and any(map(self.provider.has_targets, self.stream.tasks)):
-            raise InputError("where the network's answers are kept, soft targets are not learned: `targets=hard`")
+            raise InputError(NO_TARGETS)
         last = len(self.stream.tasks) - 1
         if self.provider.bounded and self.quota(last) < 1:
             raise InputError(self._too_small(last))
@@ -133,6 +113,8 @@ class Memory:
             return
         task, quota = self.stream.tasks[stage], self.quota(stage)
         images, seconds = self.provider.supply(task, quota, net)
+        if self.keeps_answers and images.targets is not None:  # of a method that has no setting that says so
+            raise InputError(NO_TARGETS)
         self.seconds += seconds
         if self.provider.bounded and self.budget.shrink == "recondense":
             self._recondense(quota, net)
@@ -159,8 +141,7 @@ class Memory:
 
     def _check_bytes(self, stage: int) -> None:
         """Raise `InputError` where a method gave targets that it had not announced, which exceed the bytes."""
-        spec = self.stream.tasks[0].data.spec
-        allowed = self.budget.allowed(self.stream.slots(stage), spec.channels * spec.size**2)
+        allowed = Quota(self.stream, self.budget, self.provider, self.bytes_each).allowed(stage)
         taken = self.report()["bytes"]
         if allowed is not None and taken > allowed:
             assert self.provider is not None

@@ -26,7 +26,7 @@ class Provider(ABC):
     bounded: ClassVar[bool] = True
     """Whether the budget limits what is kept, and a run's state holds it."""
     balanced: ClassVar[bool] = True
-    """Whether it keeps equally many of every class."""
+    """Whether it keeps equally many of every class; if not, an `ipc` that it is given counts the images of all."""
     recondenses: ClassVar[bool] = False
     """Whether it can make a smaller memory from the one that is kept."""
 

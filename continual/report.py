@@ -62,14 +62,14 @@ def write_summary(results: Sequence[StreamResult], folder: Path) -> None:
     title = f"{first['stream']['name']} · {first['learning']['net']} · {budget} · {seeds} seed{'s' * (seeds > 1)}"
     save_curves(rows, first.tasks, title, folder / CURVES)
     write_atomic(folder / TABLE, to_csv(results))
-    summary = {"rows": rows, "choices": first["choices"], "stream": first["stream"]}
+    summary = {"rows": rows, "choices": choices_of(results), "stream": first["stream"]}
     write_atomic(folder / SUMMARY, json.dumps(summary, indent=1).encode())
 
 
 def print_report(results: Sequence[StreamResult]) -> None:
     """What was learned, which choices were made, and the tables of all results, on stdout."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    for line in (*_words(results[0]), *_full_names(results)):
+    for line in (*_words(results), *_full_names(results)):
         console.print(clean_name(line, longest=LONGEST_LINE))
     wide = Console(width=max(console.width, 120), markup=False, highlight=False)
     for table in tables(results):
@@ -88,8 +88,21 @@ def tables(results: Sequence[StreamResult]) -> list[Table]:
     return shown
 
 
-def _words(result: StreamResult) -> Iterator[str]:
+def choices_of(results: Sequence[StreamResult]) -> str:
+    """The choices of all runs; where they differ, each of them with the memories that it is of."""
+    memories: dict[str, list[str]] = {}
+    for result in results:
+        of = memories.setdefault(result["choices"], [])
+        if result["memory"] not in of:
+            of.append(result["memory"])
+    if len(memories) == 1:
+        return next(iter(memories))
+    return "; ".join(f"{choices} ({', '.join(of)})" for choices, of in memories.items())
+
+
+def _words(results: Sequence[StreamResult]) -> Iterator[str]:
     """The stream and the choices, line by line."""
+    result = results[0]
     stream, learning = result["stream"], result["learning"]
     shape = f"{stream['channels']}×{stream['size']}×{stream['size']}"
     yield f"{stream['name']}: {stream['kind']}, {shape}, each task normalised by its own mean and std"
@@ -100,7 +113,7 @@ def _words(result: StreamResult) -> Iterator[str]:
     amount = " ".join(f"{name} {value}" for name, value in result["budget"].items())
     way = "".join(f", {name} {result[name]}" for name in USUAL if result.get(name, USUAL[name]) != USUAL[name])
     yield f"memory: {amount} (ipc counts images per class of every task){way}"
-    yield f"{result['choices']}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}"
+    yield f"{choices_of(results)}; {learning['net']}, {learning['epochs']} epochs, lr {learning['lr']}"
 
 
 def _full_names(results: Sequence[StreamResult]) -> Iterator[str]:

@@ -20,7 +20,7 @@ class Reservoir(Provider):
     """Every image of the stream draws a number when it is seen; those with the largest ones are kept.
 
     That is a uniform draw without replacement from all images so far, which is what reservoir sampling gives. Classes
-    and tasks with more images have more of them in memory.
+    and tasks with more images have more of them in memory. Its quota is the number of images in all.
     """
 
     stream: Stream
@@ -28,29 +28,28 @@ class Reservoir(Provider):
     name: ClassVar[str] = RESERVOIR  # type: ignore[misc]
     balanced: ClassVar[bool] = False
 
+    def has_targets(self, task: Task) -> bool:
+        return task.data.train.targets is not None
+
     def check(self, task: Task, ipc: int) -> None:
         stage = self.stream.stage_of(task)
-        wanted, there = self._total(stage, ipc), sum(len(each.data.train) for each in self.stream.tasks[: stage + 1])
-        if wanted > there:
-            raise InputError(f"`ipc={ipc}` makes {wanted} images after task {stage + 1}, more than the {there} so far")
+        there = self.most(self.stream.tasks[: stage + 1])
+        if ipc > there:
+            raise InputError(f"a reservoir of {ipc} images has more than the {there} of all tasks: fewer per class")
 
     def most(self, tasks: Sequence[Task]) -> int:
-        """Until the reservoir is full it holds what has been seen: all classes share it, whichever there is more of."""
-        return sum(len(task.data.train) for task in tasks) // self.stream.slots(len(tasks) - 1)
+        """Until the reservoir is full it holds what has been seen."""
+        return sum(len(task.data.train) for task in tasks)
 
     def supply(self, task: Task, ipc: int, net: nn.Module | None) -> tuple[ImageSet, float]:
-        stage = self.stream.stage_of(task)
-        return task.data.train[self._drawn(stage).argsort(descending=True)[: self._total(stage, ipc)]], 0.0
+        return task.data.train[self._drawn(self.stream.stage_of(task)).argsort(descending=True)[:ipc]], 0.0
 
     def keep(self, stream: Stream, kept: list[ImageSet], quota: int) -> list[torch.Tensor]:
         numbers = [self._drawn(stage).sort(descending=True).values[: len(data)] for stage, data in enumerate(kept)]
         owner = torch.cat([torch.full((len(part),), stage) for stage, part in enumerate(numbers)])
-        first = torch.cat(numbers).argsort(descending=True, stable=True)[: self._total(len(kept) - 1, quota)]
+        first = torch.cat(numbers).argsort(descending=True, stable=True)[:quota]
         counts = owner[first].bincount(minlength=len(kept)).tolist()
         return [torch.arange(count) for count in counts]
-
-    def _total(self, stage: int, quota: int) -> int:
-        return self.stream.slots(stage) * quota
 
     def _drawn(self, stage: int) -> torch.Tensor:
         """The numbers of a task's images, in the order of its training set."""

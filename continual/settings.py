@@ -119,6 +119,10 @@ class Budget(Settings):
         """Images per class and task where the tasks seen have so many classes, counted once per task."""
         return self.ipc if self.budget is None else self.budget // slots
 
+    def total(self, slots: int) -> int:
+        """Images in all where the tasks seen have so many classes, counted once per task."""
+        return self.ipc * slots if self.budget is None else self.budget
+
     def allowed(self, slots: int, pixels: int) -> int | None:
         """Bytes in total where the tasks seen have so many classes and a real image takes `pixels`; None: no limit."""
         if self.equal == "bytes":

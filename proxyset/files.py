@@ -98,6 +98,14 @@ def target_of(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def in_full(path: Path) -> Path:
+    """The path from the root, with a home in place of `~`; a home of nobody stays as it is."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        return path.absolute()
+
+
 def write_error(path: Path, error: OSError) -> InputError | RunError:
     """What a person is told where `path` could not be written: a full disk is no mistake in the input."""
     kind = RunError if error.errno in FULL else InputError

@@ -48,6 +48,8 @@ def save_figures(scores: MeanScores, table: pd.DataFrame, summary: dict[str, Any
     drawn = None if looked_up else regret(courses(scores, seconds, building, settings["seed"]))
     if drawn is not None:
         figures["regret.png"] = drawn
+    elif looked_up:
+        (out / "regret.png").unlink(missing_ok=True)  # of an earlier version
     for name, figure in figures.items():
         write_atomic(out / name, png(figure))
     return [out / name for name in figures]

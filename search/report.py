@@ -160,7 +160,8 @@ def verdicts(sources: dict[str, Any], free: list[str], scores: MeanScores, seed:
         table = pd.DataFrame(columns).dropna()
         if TRUTH in table and len(table) >= 2:
             values = {str(one): table[one].to_numpy(dtype=float) for one in table}
-            there = {one: costs for one, costs in rivals.items() if one in values and one != name}
+            others = set(values) - (random if name in random else {name})
+            there = {one: costs for one, costs in rivals.items() if one in others}
             ceiling = AGAIN if AGAIN in values else None
             verdict = judge(name, values, values[TRUTH], there, seed, ceiling)
             rows.append({"name": name, "grade": verdict.grade, "why": verdict.why})

@@ -73,7 +73,7 @@ class Choice:
         )
 
 
-def choose_within(search: "Search", seconds: float, building: Sequence[float]) -> Choice:
+def choose_within(search: "Search", seconds: float, building: Sequence[tuple[float, float]]) -> Choice:
     """What of a search fits into `seconds`; its settings are the most that is taken.
 
     Sets that are missing get at most 30 % of the time, by fewer iterations; the networks that are kept at most 40 % of
@@ -81,7 +81,7 @@ def choose_within(search: "Search", seconds: float, building: Sequence[float]) -
     shrink to a quarter, then the number of architectures.
 
     Args:
-        building: estimated seconds for each of the sets that are missing.
+        building: estimated seconds for each of the sets that are missing: before its steps, and of all of them.
 
     Raises:
         InputError: not even the least fits; a truth of so many architectures.
@@ -129,17 +129,18 @@ def _too_short(what: str, seconds: float, limit: float) -> InputError:
     return InputError(f"`within` is too short: {what} takes {duration(seconds)}, and may take {duration(limit)} of it")
 
 
-def _building(search: "Search", seconds: Sequence[float], limit: float) -> tuple[float, dict[str, int]]:
+def _building(search: "Search", seconds: Sequence[tuple[float, float]], limit: float) -> tuple[float, dict[str, int]]:
     """Fewer iterations where building takes too long: as many for each set, and for none more than it would have."""
-    if sum(seconds) <= limit:
-        return sum(seconds), {}
+    whole = sum(map(sum, seconds))
+    if whole <= limit:
+        return whole, {}
     methods = [one.wanted.method for one in search.plan.proxies if one.missing and one.wanted]
     asked = [getattr(method, "iterations", 0) for method in methods]
-    fixed = sum(took for took, steps in zip(seconds, asked, strict=True) if not steps)
-    each = sum(took / steps for took, steps in zip(seconds, asked, strict=True) if steps)
+    each = sum(steps / count for (_, steps), count in zip(seconds, asked, strict=True) if count)
+    fixed = sum(before + (0 if count else steps) for (before, steps), count in zip(seconds, asked, strict=True))
     iterations = min(int((limit - fixed) / each), *filter(None, asked)) if each else 0
     if iterations < 1:
-        raise _too_short("building the proxy sets, even in the fewest iterations,", sum(seconds), limit)
+        raise _too_short("building the proxy sets, even in the fewest iterations,", whole, limit)
     return fixed + iterations * each, {"iterations": iterations}
 
 

@@ -84,7 +84,7 @@ def _check_preparation(
     if before > seconds:
         raise InputError(
             f"`within={duration(seconds)}` is too short for {method.name}: the networks that it trains first take "
-            f"about {duration(before)}; fewer than {smaller_preparation(method)} shorten that"
+            f"about {duration(before)}; fewer than {smaller_preparation(method, wanted.problem)} shorten that"
         )
 
 

@@ -111,11 +111,11 @@ def eval_command(argv: list[str]) -> None:
     from proxyset.report.table_files import SUFFIXES, is_table
 
     with claim_file(out, kind="table", made_by_us=is_table, force=command.output.force, suffixes=SUFFIXES) as claim:
-        _score(command, claim.path)
+        _score(command, claim.path, partial=not claim.existed)
 
 
-def _score(command: Eval, table: Path | None = None) -> None:
-    """Score everything, and write the table there too."""
+def _score(command: Eval, table: Path | None = None, partial: bool = False) -> None:
+    """Score everything, and write the table there too; `partial`: also where not all of it could be done."""
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
 
@@ -134,7 +134,7 @@ def _score(command: Eval, table: Path | None = None) -> None:
         _score_fairly(command, proxies, contest, session)
         return
     announce(proxies, command.contenders.baseline, contest, session)
-    score(proxies, command.contenders.baseline, contest, session, command.output.as_json, table)
+    score(proxies, command.contenders.baseline, contest, session, command.output.as_json, table, partial)
 
 
 def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest, session: Session) -> None:

@@ -132,16 +132,16 @@ def _places(command: Grid, path: Path) -> Places:
     """Where everything is, in full: workers may have another working folder."""
     from proxyset.data.hub import is_hub_name
     from proxyset.data.load import NAMES
+    from proxyset.files import in_full
     from proxyset.report.grid_jobs import Places
 
-    def in_full(place: str) -> str:
-        found = Path(place).expanduser()
-        known = place in NAMES or is_hub_name(place)  # these come first, as in `load`
-        return str(found.absolute()) if not known and found.exists() else place
+    def located(place: str) -> str:
+        known, found = place in NAMES or is_hub_name(place), in_full(Path(place))  # names come first, as in `load`
+        return str(found) if not known and found.exists() else place
 
     wanted = {name: choice.dataset for name, choice in command.grid.datasets.items()} | dict(command.found.pairs())
-    full = {name: in_full(place) for name, place in wanted.items()}
-    return Places(path / "sets", command.found.data_root.expanduser().absolute(), tuple(full.items()))
+    full = {name: located(place) for name, place in wanted.items()}
+    return Places(path / "sets", in_full(command.found.data_root), tuple(full.items()))
 
 
 def _announce(command: Grid, todo: Plan, bench: Bench) -> None:

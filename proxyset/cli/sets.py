@@ -155,13 +155,15 @@ def score(
     session: Session,
     as_json: bool,
     table: Path | None = None,
+    partial: bool = False,
 ) -> list[dict[str, Any]]:
     """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table.
 
-    What there is by then is printed and written too where the rest is interrupted, or fails.
+    What there is by then is printed too where the rest is interrupted, or fails.
 
     Args:
         table: where the table is written (None: nowhere).
+        partial: write it there, too: no earlier one is lost by that.
 
     Returns:
         The rows of `score_all`.
@@ -172,13 +174,15 @@ def score(
     from proxyset.report.tables import print_scores
 
     rows: list[dict[str, Any]] = []
+    done = False
     try:
         for row in score_each(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine):
             rows.append(row)  # one by one: an interruption leaves those before it
+        done = True
     finally:
         if rows:
             print_scores(rows, contest.nets)
-        if rows and table is not None:
+        if rows and table is not None and (done or partial):
             write_scores(rows, contest.nets, table)
             say(str(table))
     if as_json:

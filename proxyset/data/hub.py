@@ -8,7 +8,7 @@ from proxyset.data.form import Decoding
 from proxyset.data.parquet import read_parquet
 from proxyset.data.split import Split
 from proxyset.errors import InputError, one_line
-from proxyset.files import write_error
+from proxyset.files import FULL, write_error
 from proxyset.registry import library
 
 PREFIX = "hf:"
@@ -41,9 +41,9 @@ def read_hub(source: str, form: Decoding) -> Split:
         for split, rows in _splits(found, source).items():
             try:
                 rows.to_parquet(str(Path(folder, f"{split}.parquet")))
-            except OSError as error:
-                raise write_error(Path(folder), error) from None
             except Exception as error:  # a column that parquet cannot hold, an image that is not there
+                if isinstance(error, OSError) and error.errno in FULL:
+                    raise write_error(Path(folder), error) from None
                 raise InputError(f"cannot read {source!r}: {one_line(error)}") from None
         try:
             return read_parquet(Path(folder), form)

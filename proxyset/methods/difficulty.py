@@ -31,7 +31,7 @@ def mean_score(method: DifficultyCoreset, problem: Problem, context: Context) ->
     net = build_net(method.net, **spec.shape, generator=torch.Generator(), device=device)
     total = torch.zeros(len(problem.real))
     first = int(torch.randint(2**31, (), generator=context.generator))
-    courses, progress = method.courses(problem, first), part_of(context.progress, "networks")
+    courses, progress = method.trainings_from(problem, first), part_of(context.progress, "networks")
     for number, course in enumerate(courses):
         net.load_state_dict(take(course, problem, context).states[-1])
         total += method.measure(net, problem)

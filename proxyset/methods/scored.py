@@ -64,7 +64,7 @@ class DifficultyCoreset(Coreset):
         super().check(problem)
         check_net(self.net, **problem.spec.shape)
 
-    def courses(self, problem: Problem, first: int = 0) -> list[Course]:
+    def trainings_from(self, problem: Problem, first: int = 0) -> list[Course]:
         """The trainings, numbered from `first` on; each is kept for other builds."""
         from proxyset.methods.snapshots import course_of
 
@@ -86,7 +86,7 @@ class DifficultyCoreset(Coreset):
         from proxyset.compute.plan import Estimate
         from proxyset.methods.snapshots import training_seconds
 
-        courses = self.courses(problem)
+        courses = self.trainings_from(problem)
         images = len(courses) * self.epochs * len(problem.real)
         return Estimate(seconds=training_seconds(courses[0], problem, session, images))
 

@@ -95,8 +95,8 @@ def _grid(shapes: Sequence[tuple[int, int]], size: int, down: bool) -> tuple["Fi
     """
     from matplotlib.figure import Figure
 
-    heights, widths = zip(*shapes, strict=True)
-    longest = max(sum(heights), max(widths)) if down else max(max(heights), sum(widths))
+    rows, columns = zip(*shapes, strict=True)
+    longest = max(sum(rows), *columns) if down else max(*rows, sum(columns))
     scale = min(max(1, round(PIXELS_PER_IMAGE / (size + 1))), MOST_PIXELS / longest) / DPI
     heights, widths = ([side * scale for side in sides] for sides in zip(*shapes, strict=True))
     gaps = GAP * (len(shapes) - 1)

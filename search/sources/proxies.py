@@ -25,7 +25,7 @@ from search.advice import cheaper_sets
 from search.settings import RankingSettings
 from search.sources.base import Source
 from search.sources.registry import FREE, SOURCES, get_source, is_source
-from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, TRUTH, VALIDATION
+from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, TRUTH, VALIDATION, WholeSet
 
 STORE = Path("proxysets")
 SUFFIX = ".safetensors"
@@ -106,7 +106,7 @@ def plan_sources(
         if isinstance(known, tuple):
             words.append((name or known[0], known[1]))
             _check_name(words[-1][0], proxy)
-            if known[0] == TRUTH and name not in ("", TRUTH):
+            if issubclass(known[1], WholeSet) and name not in ("", TRUTH):
                 raise InputError(f"`whole` is the noise ceiling, which has no other name, got {short(name)}")
         else:
             planned.append(_plan(name, known, dataset, settings, session, whole))
@@ -234,21 +234,28 @@ def announce(plans: Sequence[PlannedProxy], session: Session) -> list[str]:
             wanted, engine = plan.wanted, plan.wanted.engine(session)
             estimate = wanted.method.estimate(wanted.problem, session, engine)
             engine.check_memory(estimate)
-            time = f", estimated: {duration(estimate.seconds)}" if estimate.seconds >= 1 else ""
+            took = estimate.seconds + _preparing(plan, session)
+            time = f", estimated: {duration(took)}" if took >= 1 else ""
             lines.append(f"to build first: {plan.name}, {wanted.ipc} images per class, as {plan.path}{time}")
-            seconds += estimate.seconds
+            seconds += took
     shorter = advice(seconds, cheaper_sets([plan.wanted.method for plan in plans if plan.missing and plan.wanted]))
     return [*lines, *([shorter] if shorter else [])]
 
 
-def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> list[float]:
-    """Estimated, for each of those that are missing, with networks that are trained for it."""
+def seconds_to_build(plans: Sequence[PlannedProxy], session: Session) -> list[tuple[float, float]]:
+    """Estimated, for each of those that are missing: what its networks take that are trained first, and its steps."""
     return [
-        plan.wanted.method.estimate(plan.wanted.problem, session, plan.wanted.engine(session)).seconds
-        + preparation_seconds(plan.wanted.method, plan.wanted.problem, session, keep_folder(plan.path))
+        (_preparing(plan, session), one.method.estimate(one.problem, session, one.engine(session)).seconds)
         for plan in plans
-        if plan.missing and plan.wanted is not None and plan.path is not None
+        if plan.missing and (one := plan.wanted) is not None
     ]
+
+
+def _preparing(plan: PlannedProxy, session: Session) -> float:
+    """Seconds of what is not kept yet of the networks that a missing set needs."""
+    if plan.wanted is None or plan.path is None:
+        return 0.0
+    return preparation_seconds(plan.wanted.method, plan.wanted.problem, session, keep_folder(plan.path))
 
 
 def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from continual.api import learn_stream
-from continual.loading import join_domains
+from continual.loading import join_domains, split_classes
 from continual.memory import Memory
 from continual.reservoir import Reservoir
 from continual.settings import Budget, Learning
@@ -17,7 +18,7 @@ from proxyset.errors import InputError
 from tests.continual.conftest import renamed, stopped_and_resumed, untimed
 
 
-def filled(stream: Stream, seed: int, **amount: int) -> Memory:
+def filled(stream: Stream, seed: int, **amount: Any) -> Memory:
     kept = Memory(stream, Budget(**amount), Reservoir(stream, seed))
     kept.check()
     for stage in range(len(stream.tasks)):
@@ -25,8 +26,8 @@ def filled(stream: Stream, seed: int, **amount: int) -> Memory:
     return kept
 
 
-@pytest.mark.parametrize("amount", [{"budget": 12}, {"ipc": 2}])
-def test_every_image_so_far_is_as_likely(make_dataset: Callable[..., Dataset], amount: dict[str, int]) -> None:
+@pytest.mark.parametrize("amount", [{"budget": 12}, {"ipc": 2}, {"ipc": 2, "equal": "bytes"}])
+def test_every_image_so_far_is_as_likely(make_dataset: Callable[..., Dataset], amount: dict[str, Any]) -> None:
     """A task with three times the images has three times as many in memory, on average over seeds. So many per class
     are those of the whole stream from the start: had the memory grown, the first task would have given up too much.
     """
@@ -51,8 +52,19 @@ def test_what_was_given_up_never_comes_back(growing: Stream) -> None:
         before = now
 
 
+def test_its_size_is_that_of_the_whole_stream_from_the_start(make_dataset: Callable[..., Dataset]) -> None:
+    """Ten classes in five steps, nine images each: 30 after the second step as after the last."""
+    stream = split_classes(make_dataset(classes=10, counts=9, flip=False), 5, seed=0)
+    kept = Memory(stream, Budget(ipc=3), Reservoir(stream, 0))
+    sizes = []
+    for stage in range(5):
+        kept.add(stage)
+        sizes.append(sum(len(part) for part in kept.kept))
+    assert sizes == [18, 30, 30, 30, 30] == [kept.size(stage) for stage in range(5)]
+
+
 def test_more_than_was_seen_is_refused(growing: Stream) -> None:
-    with pytest.raises(InputError, match="`ipc=11` makes 66 images after task 3, more than the 60 so far"):
+    with pytest.raises(InputError, match="a reservoir of 66 images has more than the 60 of all tasks"):
         Memory(growing, Budget(ipc=11), Reservoir(growing, 0)).check()
 
 

@@ -58,20 +58,20 @@ def test_what_cannot_fit_is_refused_before_any_work(whole: Search) -> None:
     with pytest.raises(InputError, match="`within` is too short: one epoch on the whole set"):
         choose_within(whole, 0.05, building=[])
     with pytest.raises(InputError, match="`within` is too short: building the proxy sets"):
-        choose_within(whole, 10, building=[1e9])
+        choose_within(whole, 10, building=[(0, 1e9)])
 
 
 def test_fewer_iterations_are_never_more_than_a_method_has(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one method a step takes 0.1 s, of the other 1 ms; random images take half a second whatever is chosen."""
+    """Of one method a step takes 0.1 s, of the other 1 ms; half a second goes to other work, whatever is chosen."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
     space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
     proxies: list[Any] = [DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"]
     placement = place(None, Session(device="cpu"))
     search = prepare(make_dataset(counts=12), proxies, space, SETTINGS, placement, display)
-    building = [100.0, 20.0, 0.5]
+    building = [(0.2, 100.0), (0.0, 20.0), (0.0, 0.3)]
     choice = choose_within(search, 200, building)
     iterations = choice.settings["iterations"]
     assert choice.seconds["building"] == pytest.approx(0.101 * iterations + 0.5)

@@ -13,9 +13,11 @@ from proxyset.artefact.clock import Clock
 from proxyset.artefact.outputs import checkpoint_path
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.within import Pace, earlier_choice, fit_within
+from proxyset.compute import plan
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
+from proxyset.methods import preparation
 from proxyset.methods.coreset import Random
 from proxyset.methods.dm import DM
 from proxyset.methods.dsa import DSA
@@ -88,16 +90,20 @@ def test_the_last_step_of_an_iteration_is_timed_too(
     assert {0, 1, 9} == set(asked)
 
 
-def test_trainings_that_take_all_the_time_are_refused_before_they_begin(tiny: Dataset, session: Session) -> None:
-    method = DM(networks="trained", trainings=1000, teacher_epochs=1000, **FAST)
-    with pytest.raises(InputError, match=r"networks that it trains first .* `trainings=1000` or `teacher_epochs=1000`"):
+def test_trainings_that_take_all_the_time_are_refused_before_they_begin(
+    tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "training_seconds", lambda course, problem, session, images: 0.1 * images)
+    method = DM(networks="trained", trainings=3, teacher_epochs=10, **FAST)
+    with pytest.raises(InputError, match=r"trains first take about 1 min .* `trainings=3` or `teacher_epochs=10`"):
         fit_within(ProxySpec(tiny, method, 1), 60, session)
     assert not session.kept
 
 
-def test_a_memory_limit_holds_here_too(tiny: Dataset) -> None:
-    session = Session(device="cpu", compile="off", memory_limit=0.5)
-    with pytest.raises(InputError, match="memory"):
+def test_a_memory_limit_holds_here_too(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(device="cpu", compile="off", memory_limit=1)
+    monkeypatch.setattr(plan, "peak_memory", lambda device: 2**40)
+    with pytest.raises(InputError, match="are needed, more than"):
         fit_within(ProxySpec(tiny, DM(**FAST), 1), 3, session)
 
 

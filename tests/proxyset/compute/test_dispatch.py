@@ -3,6 +3,8 @@
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,17 +94,25 @@ def test_where_it_is_enough_nothing_begins_and_every_result_is_handed_on() -> No
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_on_ray_what_runs_when_it_is_enough_is_finished() -> None:
+def test_on_ray_what_runs_when_it_is_enough_is_finished(tmp_path: Path) -> None:
     told = Full(after=1)
     with pytest.raises(Enough, match="the time is up"):
-        stream_jobs(Assignment(lambda: slow, list(range(6)), told), Pool(workers=2))
+        stream_jobs(Assignment(partial(Together, tmp_path), list(range(6)), told), Pool(workers=2))
     assert {number for number, _, _ in told} == {0, 1}
-    stream_jobs(Assignment(lambda: slow, [0, 1], Full(after=1)), Pool(workers=2))  # nothing was left
 
 
-def slow(job: int) -> int:
-    time.sleep(1 + job)
-    return job
+class Together:
+    """A worker whose first two jobs begin at the same time; the second takes longer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, job: int) -> int:
+        (self.folder / str(job)).touch()
+        while len(list(self.folder.iterdir())) < 2:
+            time.sleep(0.01)
+        time.sleep(job)
+        return job
 
 
 def test_without_a_result_for_lost_jobs_the_work_ends() -> None:

@@ -72,7 +72,7 @@ def test_the_hardest_come_first_or_the_easiest(method: Any, tiny: Dataset, monke
 
 def test_the_mean_is_over_networks_that_saw_every_image(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, method = make_problem(tiny), EL2N(**SMALL)
-    courses = method.courses(problem)
+    courses = method.trainings_from(problem)
     assert [course.number for course in courses] == [0, 1]
     assert all(course.whole for course in courses)
     seen: list[float] = []
