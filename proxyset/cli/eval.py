@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from pydantic import Field
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proxyset.artefact.proxy_set import ProxySet
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
+    from proxyset.report.table_files import write_scores
 
 FAIR, FAIR_NETS = "dd-ranking", 5
 
@@ -134,7 +135,13 @@ def _score(command: Eval, table: Path | None = None, partial: bool = False) -> N
         _score_fairly(command, proxies, contest, session)
         return
     announce(proxies, command.contenders.baseline, contest, session)
-    score(proxies, command.contenders.baseline, contest, session, command.output.as_json, table, partial)
+
+    def write(rows: list[dict[str, Any]], whole: bool) -> None:
+        if table is not None and (whole or partial):
+            write_scores(rows, contest.nets, table)
+            say(str(table))
+
+    score(proxies, command.contenders.baseline, contest, session, command.output.as_json, write)
 
 
 def _score_fairly(command: Eval, proxies: dict[str, ProxySet], contest: Contest, session: Session) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyset.cli.app import say
 from proxyset.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,37 +153,32 @@ def score(
     contest: Contest,
     session: Session,
     as_json: bool,
-    table: Path | None = None,
-    partial: bool = False,
+    write: Callable[[list[dict[str, Any]], bool], None] = lambda rows, whole: None,
 ) -> list[dict[str, Any]]:
     """Score the sets (by file) and the baselines with every network, keep the files' scores, print the table.
 
     What there is by then is printed too where the rest is interrupted, or fails.
 
     Args:
-        table: where the table is written (None: nowhere).
-        partial: write it there, too: no earlier one is lost by that.
+        write: is given the rows that there are in the end, if any, and whether they are all.
 
     Returns:
         The rows of `score_all`.
     """
     from proxyset.progress import ProgressLine
     from proxyset.report.scores import contenders, score_each
-    from proxyset.report.table_files import write_scores
     from proxyset.report.tables import print_scores
 
     rows: list[dict[str, Any]] = []
-    done = False
+    whole = False
     try:
         for row in score_each(contenders(dict(proxies), baselines, contest, session), contest, session, ProgressLine):
             rows.append(row)  # one by one: an interruption leaves those before it
-        done = True
+        whole = True
     finally:
         if rows:
             print_scores(rows, contest.nets)
-        if rows and table is not None and (done or partial):
-            write_scores(rows, contest.nets, table)
-            say(str(table))
+            write(rows, whole)
     if as_json:
         print(json.dumps(rows))
     return rows

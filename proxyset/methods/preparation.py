@@ -25,7 +25,9 @@ def preparation_seconds(method: Method, problem: Problem, session: Session, keep
 
 def smaller_preparation(method: Method, problem: Problem) -> str:
     """What to lower so that it takes less, as settings."""
-    of_courses = [name for name in ("experts", "expert_epochs", "trainings") if name in type(method).model_fields]
+    of_courses: list[str] = [
+        name for name in ("experts", "expert_epochs", "trainings") if name in type(method).model_fields
+    ]
     names = of_courses if method.courses(problem) else []
     if method.needs_teacher() or "expert_epochs" not in names:
         names.append("teacher_epochs")
