@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import Field
 
+from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, check_distinct, common_net, load_set, real_data, score
