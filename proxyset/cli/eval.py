@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from proxyset.artefact.proxy_set import ProxySet
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
-    from proxyset.report.table_files import write_scores
 
 FAIR, FAIR_NETS = "dd-ranking", 5
 
@@ -120,6 +119,7 @@ def _score(command: Eval, table: Path | None = None, partial: bool = False) -> N
     """Score everything, and write the table there too; `partial`: also where not all of it could be done."""
     from proxyset.compute.session import Session
     from proxyset.report.scores import Contest
+    from proxyset.report.table_files import write_scores
 
     session = Session(command.compute)
     proxies = {str(path): load_set(path) for path in command.files}
