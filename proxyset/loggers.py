@@ -5,6 +5,7 @@ entry-point group `proxyset.loggers`; `package.module:Class` names one without t
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class MLflow:
 
     def log(self, values: Numbers, step: int) -> None:
         for name, value in values.items():
-            self._client.log_metric(self._run, name, value, step=step)
+            self._client.log_metric(self._run, re.sub(r"[^/\w.\- ]", "_", name), value, step=step)  # it takes no other
 
     def close(self) -> None:
         self._client.set_terminated(self._run)
@@ -100,11 +101,16 @@ class Log:
             except Exception as error:  # of a server, of a disk, of somebody's class
                 LOG.warning("nothing more is logged to %s: %s", name, describe(error))
                 del self.loggers[name]
+                _close(logger)
 
     def close(self) -> None:
         for logger in self.loggers.values():
-            with suppress(Exception):
-                logger.close()
+            _close(logger)
+
+
+def _close(logger: Logger) -> None:
+    with suppress(Exception):
+        logger.close()
 
 
 class Logged:

@@ -139,17 +139,20 @@ def _resumes(method: Method, folder: Path) -> None:
     """Stopped after each of its first three steps, and after the last: the same bits as never stopped."""
     dataset, session = tiny_dataset(), Session(device="cpu", compile="off")
     wanted = ProxySpec(dataset, method, IPC)
-    whole = build_file(wanted, folder / "whole.safetensors", session=session, progress=False)
+    whole = build_file(wanted, folder / "whole.safetensors", session=session, progress=False, force=True)
     total = method.total_steps(wanted.problem)
     for stop in sorted({1, 2, 3, total} & set(range(1, total + 1))):
         path = folder / f"stopped-{stop}.safetensors"
 
         at = stop / method.steps_per_iteration(wanted.problem)
         try:
-            build_file(wanted, path, session=session, progress=_interrupt_at(at))
+            build_file(wanted, path, session=session, progress=_interrupt_at(at), force=True)
         except KeyboardInterrupt:
             assert checkpoint_path(path).exists(), f"stopped after step {stop}: no state was kept"
-        proxy = build_file(wanted, path, session=session, progress=False)
+        else:
+            raise AssertionError(f"after step {stop} nothing was shown: call `context.progress` after every step")
+        later = Session(device="cpu", compile="off")  # what only a session remembers is lost with its process
+        proxy = build_file(wanted, path, session=later, progress=False)
         same = proxy.data.sha256() == whole.data.sha256()
         assert same, f"stopped after step {stop} of {total} and resumed: other bits than never stopped"
 

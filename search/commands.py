@@ -196,7 +196,7 @@ def code_of(settings: Mapping[str, Any]) -> list[str]:
         for text in (value if isinstance(value, list | tuple) else [value])
         if isinstance(text, str)
     ]
-    return [reference for text in texts for reference in re.findall(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text)]
+    return [reference for text in texts for reference in re.findall(r"[^\W\d][\w.]*:[^\W\d]\w*", text)]
 
 
 def _plain(value: Any) -> Any:

@@ -95,7 +95,7 @@ class Network:
         if builder is not None:
             return Candidate(self.name, builder=builder)
         if self.space is not None:
-            for candidate in load_space(self.space):
+            for candidate in load_space(self.space, self.spec.size):
                 if candidate.name == self.name:
                     return candidate
             raise InputError(f"the space {self.space!r} has no {self.name!r} any more")

@@ -88,9 +88,9 @@ def choose(space: Space, spec: DatasetSpec, seed: int, say: Callable[[str], None
     sample: int | str | None = "all"
     if isinstance(space, SpaceChoice):
         sample = space.sample
-        everything = load_space(space.space) if space.space else space_720(space.where or "")
+        everything = load_space(space.space, spec.size) if space.space else space_720(space.where or "")
     elif isinstance(space, str):
-        everything = load_space(space)
+        everything = load_space(space, spec.size)
     else:
         everything = make_candidates(space, "the list of architectures", spec.size)
     kept, left_out = fitting(everything, spec)
@@ -120,7 +120,7 @@ def space_720(where: str = "") -> list[Candidate]:
     return kept
 
 
-def load_space(reference: str) -> list[Candidate]:
+def load_space(reference: str, size: int) -> list[Candidate]:
     """A space by name, or a user's own: `package.module:function`, a callable that yields (name, builder).
 
     Modules in the working folder are found, as with `python -m`.
@@ -135,10 +135,10 @@ def load_space(reference: str) -> list[Candidate]:
         raise InputError(f"cannot load the space {reference!r}: {describe(error)}") from None
     if len(entries) > MOST:
         raise InputError(f"the space {reference!r} yields more than {MOST:,} architectures")
-    return make_candidates(entries, f"the space {reference!r}")
+    return make_candidates(entries, f"the space {reference!r}", size)
 
 
-def make_candidates(entries: Iterable[object], source: str, size: int = 32) -> list[Candidate]:
+def make_candidates(entries: Iterable[object], source: str, size: int) -> list[Candidate]:
     """Candidates of ConvNets, of their names, and of names with builders.
 
     Args:
@@ -183,7 +183,8 @@ def stratified(candidates: Sequence[Candidate], count: int, generator: torch.Gen
     """`count` candidates in which every value of each of the five choices is about equally frequent.
 
     Greedy: the next one is that whose values were taken least so far, ties in random order. So the first k of a larger
-    sample are the sample of k. Other candidates, which have no such choices, are drawn uniformly.
+    sample are the sample of k. Other candidates, which have no such choices, are drawn uniformly: as many as their share
+    of all.
 
     Raises:
         InputError: there are not as many.
@@ -191,13 +192,16 @@ def stratified(candidates: Sequence[Candidate], count: int, generator: torch.Gen
     if count > len(candidates):
         raise InputError(f"cannot sample {count} of {len(candidates)} architectures")
     order = torch.randperm(len(candidates), generator=generator).tolist()
-    left = [candidates[position] for position in order]
-    if not any(candidate.arch for candidate in left):
-        return left[:count]
-    values = {choice: {getattr(c.arch, choice) for c in left if c.arch} for choice in CHOICES}
+    shuffled = [candidates[position] for position in order]
+    left, others = ([one for one in shuffled if (one.arch is None) == other] for other in (False, True))
+    values = {choice: {getattr(c.arch, choice) for c in left} for choice in CHOICES}
     taken: Counter[tuple[str, int | str]] = Counter()
     picked: list[Candidate] = []
-    while len(picked) < count:
+    for number in range(1, count + 1):
+        drawn = sum(candidate.arch is None for candidate in picked)
+        if drawn < round(number * len(others) / len(shuffled)):
+            picked.append(others[drawn])
+            continue
         # counts are weighed by the number of values, so that a choice of three and one of five matter alike
         costs = [sum(taken[key] * len(values[key[0]]) for key in _keys(candidate)) for candidate in left]
         candidate = left.pop(costs.index(min(costs)))

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from proxyset.cli.app import say
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError, nearest
+from proxyset.names import clean_name
 from proxyset.registry import is_reference
 from search.commands import ExportSettings, PredictSettings
 
 if TYPE_CHECKING:
     from search.network import Network
+
+LONGEST_PATH = 4096
 
 
 def export_command(argv: list[str]) -> None:
@@ -26,7 +29,7 @@ def export_command(argv: list[str]) -> None:
     check_format(form)
     out = command.output.out or command.run / f"export-{form}"
     export(network, network.build(), form, out, force=command.output.force)
-    say(f"{out}: {network.name}")
+    say(f"{out}: {clean_name(network.name)}")
     if command.output.as_json:
         print(json.dumps({"out": str(out), "name": network.name, "format": form, "test": network.facts.get("test")}))
 
@@ -43,7 +46,8 @@ def predict_command(argv: list[str]) -> None:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['file']}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in row['classes'])}")
+        classes = ", ".join(f"{clean_name(name)} {100 * share:.1f} %" for name, share in row["classes"])
+        print(f"{clean_name(str(row['file']), longest=LONGEST_PATH)}: {classes}")
 
 
 def pick(run: Path, arch: str | None, trust: bool, usage: str) -> Network:
@@ -70,6 +74,7 @@ def pick(run: Path, arch: str | None, trust: bool, usage: str) -> Network:
     network = Network.load(network_path(run, name))
     if network.name != name:
         raise InputError(f"{str(network_path(run, name))!r} holds {network.name!r}, not {name!r}")
-    if network.space is not None and is_reference(network.space) and not trust:  # a space by name is installed code
-        raise InputError(f"{name!r} is code that would be run: {network.space}; if you trust it: `trust=True`")
+    code = next(filter(is_reference, (network.name, network.space or "")), None)  # a space by name is installed
+    if code is not None and not trust:
+        raise InputError(f"{clean_name(name)!r} is code that would be run: {code}; if you trust it: `trust=True`")
     return network

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from proxyset.errors import InputError, nearest
-from proxyset.nets.arch import SPACE_720
+from proxyset.nets.arch import SPACE_720, is_count
 
 Condition = tuple[str, Callable[[int | str], bool]]
 """A choice, and whether a value of it will do."""
@@ -47,7 +47,7 @@ def _condition(text: str) -> Condition:
 
 def _value(name: str, word: str, text: str) -> int | str:
     known = SPACE_720[name]
-    if isinstance(known[0], int) and word.isdigit():
+    if isinstance(known[0], int) and is_count(word):
         return int(word)  # also one that no architecture has, as a limit
     if word in known:
         return word

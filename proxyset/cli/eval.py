@@ -11,7 +11,16 @@ from pydantic import Field
 from proxyset.cli.app import say
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import announce, check_contest, check_distinct, common_net, load_set, real_data, score
+from proxyset.cli.sets import (
+    announce,
+    check_code,
+    check_contest,
+    check_distinct,
+    common_net,
+    load_set,
+    real_data,
+    score,
+)
 from proxyset.errors import InputError
 from proxyset.settings import Compute, Distinct, Settings
 from proxyset.train.protocols import PAPER, Evaluation
@@ -45,6 +54,7 @@ class Real(DataRoot):
     """What it is tested on."""
 
     dataset: str | None = Field(None, description="where the real images are (default: where the set was built from)")
+    trust: bool = Field(False, description="run the code that the sets name (package.module:...), whoever made them")
 
 
 class Scored(Output):
@@ -123,6 +133,8 @@ def _score(command: Eval, table: Path | None = None, partial: bool = False) -> N
 
     session = Session(command.compute)
     proxies = {str(path): load_set(path) for path in command.files}
+    used = (*([] if command.contenders.net else ["net"]), *(["teacher_net"] if command.contenders.baseline else []))
+    check_code(proxies, used, command.real.trust)
     dataset = real_data(proxies, command.real.dataset, command.real.data_root)
     contest = Contest(
         dataset,

@@ -14,7 +14,7 @@ from proxyset.cli.app import say
 from proxyset.cli.eval import Real
 from proxyset.cli.options import Command, Output, Seed
 from proxyset.cli.parse import parse
-from proxyset.cli.sets import by_name, check_distinct, load_set, real_data
+from proxyset.cli.sets import by_name, check_code, check_distinct, load_set, real_data
 from proxyset.errors import InputError
 from proxyset.settings import Compute
 
@@ -59,6 +59,7 @@ def gradients_command(argv: list[str]) -> None:
 
     session, force = Session(command.compute), command.output.force
     proxies = {str(path): load_set(path) for path in command.files}
+    check_code(proxies, ("net", "augment"), command.real.trust)
     for proxy in proxies.values():
         method_of(proxy)
     with claim_file(

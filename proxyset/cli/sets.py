@@ -91,6 +91,24 @@ def _content(proxy: ProxySet) -> tuple[Any, ...]:
     return proxy.provenance["dataset"]["sha256"], form
 
 
+def check_code(proxies: Mapping[str, ProxySet], settings: Sequence[str], trust: bool) -> None:
+    """Refuse sets (by file) that name code which would be imported, where nobody says that they may.
+
+    Args:
+        settings: which of theirs are used.
+
+    Raises:
+        InputError: one of them is `package.module:name`.
+    """
+    from proxyset.registry import is_reference
+
+    for file, proxy in proxies.items():
+        made_with = proxy.provenance.get("settings", {})
+        code = next(filter(is_reference, (str(made_with.get(name, "")) for name in settings)), None)
+        if code is not None and not trust:
+            raise InputError(f"{file!r} names code that would be run: {code}; if you trust it: `trust=True`")
+
+
 def net_of(proxy: ProxySet) -> str:
     """The network that a set was made with; the paper's where its method has none."""
     net = proxy.provenance.get("settings", {}).get("net")

@@ -58,8 +58,10 @@ class Arch:
         for token in rest:
             key: str
             value: int | str
-            if token[:1] in ("w", "d") and token[1:].isdigit():
+            if token[:1] in ("w", "d") and is_count(token[1:]):
                 key, value = ("width" if token[0] == "w" else "depth"), int(token[1:])
+                if value > MOST[key]:
+                    raise InputError(f"network {name!r} has a {key} of more than {MOST[key]:,}")
             elif token in tokens:
                 key, value = tokens[token]
             else:
@@ -70,6 +72,14 @@ class Arch:
                 raise InputError(f"network {name!r} names its {key} twice")
             parts[key] = value
         return cls(**({"depth": 3 if size >= 16 else 2} | parts))  # type: ignore[arg-type]
+
+
+MOST = {"width": 65_536, "depth": 64}  # more are a slip, and would overflow
+
+
+def is_count(text: str) -> bool:
+    """Whether these are digits that are read as a number."""
+    return text.isascii() and text.isdecimal()
 
 
 SPACE_720 = {

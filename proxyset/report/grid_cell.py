@@ -1,5 +1,6 @@
 """A cell of a grid: one score, by the axes of the grid."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,11 @@ class GridCell:
 
     def values(self) -> dict[Axis, Value | None]:
         return {axis: getattr(self, axis) for axis in AXES}
+
+    def shown(self) -> dict[str, Any]:
+        """What exceptions change for it, as JSON has it."""
+        settings: dict[str, Any] = json.loads(json.dumps(dict(self.settings), default=str))
+        return settings
 
     @property
     def set_key(self) -> str:

@@ -216,6 +216,8 @@ class GridFile(Settings):
         )
         for test in values["tests"].values():
             del test["net"]
+        for method in values["methods"].values():
+            method.pop("tests", None)  # these say which cells there are
         changed = [each for each in values["exceptions"] if each["set"]]
         return values | {"exceptions": {json.dumps(each["where"], sort_keys=True): each["set"] for each in changed}}
 

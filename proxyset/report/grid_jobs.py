@@ -128,7 +128,7 @@ class Bench:
         epochs = None if cell.ipc is not None else self.grid.whole_epochs(cell.method, cell.settings)
         entry = Contender(cell.key, self.training_set(cell), epochs=epochs)
         (row,) = score_all([entry], self.contest(cell), self.session)
-        return {"accuracies": row["accuracies"], "seconds": row["seconds"]}
+        return {"accuracies": row["accuracies"], "seconds": row["seconds"], "settings": cell.shown()}
 
     def contest(self, cell: GridCell) -> Contest:
         """How the cell's networks are trained and tested.

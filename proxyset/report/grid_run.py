@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from proxyset.claims import Claim
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.errors import InputError
@@ -38,12 +40,19 @@ class Kept(Schema):
 
     key: str
     score: bool
-    error: str | None = None
+    error: str | None
     file: str | None = None
     seconds: float | None = None
     bytes: int | None = None
     peak_memory_bytes: int | None = None
     accuracies: list[float] | None = None
+    settings: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _scores_or_error(self) -> "Kept":
+        if self.score and self.error is None and not self.accuracies:
+            raise ValueError("a score has accuracies or an error")
+        return self
 
 
 class GridFolder:
@@ -93,7 +102,12 @@ class GridFolder:
 
     def _facts(self) -> dict[str, Any]:
         path = self.path / FACTS
-        return read_row(bytes(read_bytes(path)), repr(str(path)))[0] if path.exists() else {}
+        if not path.exists():
+            return {}
+        facts, sealed = read_row(bytes(read_bytes(path)), repr(str(path)))
+        if not sealed or not all(isinstance(facts.get(section, {}), dict) for section in SECTIONS):
+            raise InputError(f"{str(path)!r} was changed after it was written: it holds no settings of a grid")
+        return facts
 
     def rows(self) -> dict[str, Row]:
         """What came of the finished jobs, by key, the last of several. A last line that was cut short is passed over.
@@ -144,8 +158,7 @@ def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
     cells = grid.cells()
     kept = [cell for cell in cells if cell.skip is None]
     finished = {key for key, row in done.items() if row["error"] is None}
-    scores = [Job(cell, True) for cell in kept if cell.key not in finished]
-    wanted = {job.cell.set_key: job.cell for job in scores}
+    scores = [Job(cell, True) for cell in kept if cell.key not in finished or _changed(cell, done[cell.key])]
     names: dict[Any, list[str]] = {}  # of sets by their files, because two names may mean the same set
     for name, cell in wanted.items():
         place = _place(bench, cell)
@@ -153,6 +166,12 @@ def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
             names.setdefault(place, []).append(name)
     sets = [Job(wanted[first], False, tuple(others)) for first, *others in names.values()]
     return Plan(sets, scores, kept, [cell for cell in cells if cell.skip is not None])
+
+
+def _changed(cell: GridCell, row: Row) -> bool:
+    """Whether it was scored with other settings; rows of earlier versions do not say theirs."""
+    settings = row.get("settings")
+    return settings is not None and settings != cell.shown()
 
 
 def _place(bench: Bench, cell: GridCell) -> Path | None:

@@ -1,6 +1,7 @@
 """The only training loop of the project."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,7 @@ from proxyset.train.mixing import cutmix
 from proxyset.train.optimiser import Optimiser
 from proxyset.train.recipe import Recipe
 
+DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)  # layers that draw from torch's global generator
 Order = Callable[[torch.Generator], Iterable[Tensor]]
 """Draws the minibatches of one epoch: the positions of each."""
 
@@ -72,6 +74,7 @@ def fit(
     names = augment.operations(recipe.augment, spec.flip)
     gradients = gradients or eager_gradients(net, device, spec.channels, spec.size)
     loss = hooks.loss or LOSSES[recipe.loss]
+    draws = any(isinstance(module, DRAWING) for module in net.modules())
     net.train()
     for epoch in range(checkpoint.step if checkpoint is not None else 0, recipe.epochs):
         for index in _batches(hooks.order, len(data), recipe.batch_size, generator):
@@ -82,7 +85,8 @@ def fit(
             if recipe.cutmix:
                 images, answers = cutmix(images, answers, spec.classes, recipe.cutmix, generator)
             logits: list[Tensor] = []
-            computed = gradients.of_weights(net, images, answers, loss=loss, logits=logits)
+            with _seeded(generator, device) if draws else contextlib.nullcontext():
+                computed = gradients.of_weights(net, images, answers, loss=loss, logits=logits)
             if hooks.on_batch is not None:
                 hooks.on_batch(index, torch.cat(logits))
             optimiser.step(computed)
@@ -91,6 +95,14 @@ def fit(
             checkpoint.offer(_get_state(net, optimiser, generator, hooks.extra))
         if hooks.on_epoch is not None:
             hooks.on_epoch(epoch + 1)
+
+
+@contextlib.contextmanager
+def _seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """What such layers draw follows from the generator; the global one stays where it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield
 
 
 def batch(data: ImageSet, index: Tensor, spec: DatasetSpec, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
+from proxyset.compute.footprint import measure_footprint
 from proxyset.data.spec import normalise
 from proxyset.seeds import make_generator
 from search.sources.base import Free, Scope
@@ -41,7 +42,8 @@ class MultiplyAdds(Free):
 
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
         spec = bench.context.spec
-        operations = bench.session.footprint(candidate.outline(spec), spec.channels, spec.size).flops
+        # measured anew: networks of a user's own may look alike and differ in what they do
+        operations = measure_footprint(candidate.outline(spec), spec.channels, spec.size).flops
         return operations / 2 or math.nan  # none are counted of a network that cannot run on the meta device
 
 
@@ -106,7 +108,7 @@ def jacobian_covariance(net: nn.Module, images: Tensor) -> float:
     (jacobian,) = torch.autograd.grad(net(images).sum(), images, allow_unused=True)
     if jacobian is None:
         return math.nan
-    correlation = jacobian.flatten(1).double().cpu().corrcoef()
+    correlation = jacobian.flatten(1).cpu().double().corrcoef()
     if not correlation.isfinite().all():
         return math.nan
     eigenvalues = torch.linalg.eigvalsh(correlation).clamp(min=0) + EPSILON

@@ -1,6 +1,7 @@
 """The conformance suite finds methods that break their promises, and lets those pass that keep them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -136,6 +137,15 @@ class Stateless(Drifts):
         return state.result()
 
 
+class Silent(Drifts):
+    """It never says how far it is, so that nothing stops it."""
+
+    name: ClassVar[str] = "silent"
+
+    def condense(self, problem: Problem, context: Context) -> ImageSet:
+        return super().condense(problem, replace(context, progress=lambda *arguments: None))
+
+
 class Pretending(Drifts):
     name: ClassVar[str] = "pretending"
     picks_real: ClassVar[bool] = True
@@ -167,6 +177,7 @@ BROKEN: list[tuple[type[Method], str]] = [
     (Mutating, "input untouched"),
     (Forgetful, "resumed = uninterrupted"),
     (Stateless, "resumed = uninterrupted"),
+    (Silent, "resumed = uninterrupted"),
     (Pretending, "picks real images if it says so"),
     (Permissive, "refuses what cannot work"),
     (Undescribed, "named, described, serialisable"),

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from proxyset.errors import InputError
 from proxyset.nets.build import build_net
 from proxyset.train.evaluate import accuracy, predict
 from search.export import MODEL, Format, check_format, export, script
+from search.finals import append_final, network_path
+from search.folder import RunFolder
 from search.network import Network, OnPixels
 from search.predict import classify
+from search.use import pick
 from tests.search.test_cli import RUN, run, search
 
 NAME = "convnet-w4-d1-relu-instance-avg"
@@ -82,6 +86,21 @@ def test_the_script_is_ten_lines_of_python_that_need_no_toolkit(form: Format, ne
     assert sum(bool(line.strip()) for line in text.splitlines()) <= 11
     assert "proxyset" not in text
     assert '"class2"' in text
+
+
+def test_a_network_whose_name_is_code_is_not_run_without_trust(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("raise SystemExit('it was run')")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(RunFolder, "open", lambda path: RunFolder(path))
+    replace(network, name="evil:make").save(network_path(Path("run"), "evil:make"))
+    row = {"name": "evil:make", "place": 0, "validation": 0.5, "test": 0.5, "epoch": 1, "seconds": 1.0, "threads": 1}
+    append_final(Path("run"), row | {"error": None})
+    with pytest.raises(InputError, match="evil:make; if you trust it: `trust=True`"):
+        pick(Path("run"), None, False, "")
+    assert pick(Path("run"), None, True, "").name == "evil:make"
 
 
 def test_a_name_cannot_get_out_of_the_script(network: Network) -> None:

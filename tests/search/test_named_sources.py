@@ -52,6 +52,7 @@ def test_a_source_of_ones_own_by_module_by_class_and_by_name(dataset: Dataset, m
     SOURCES.register("name-length", my_source.NameLength)
     assert rank(dataset, ["name-length"]).scores["name-length"].to_list() == by_module.to_list()
     assert code_of({"proxy": ["my_source:NameLength"]}) == ["my_source:NameLength"]  # which `--trust` asks about
+    assert code_of({"space": "модель.сеть:все"}) == ["модель.сеть:все"]
 
 
 @pytest.mark.parametrize(

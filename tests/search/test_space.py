@@ -107,6 +107,17 @@ def test_sample_depends_on_the_seed_and_smaller_ones_are_its_beginning() -> None
         stratified(space_720(), 721, make_generator(0))
 
 
+def test_a_sample_of_a_mixed_space_is_mixed_as_the_space_is() -> None:
+    """A fifth of these are a user's own, which have no choices to be even over."""
+    own = [Candidate(f"own{number}", builder=nn.Identity) for number in range(180)]
+    picked = stratified([*space_720(), *own], 60, make_generator(0))
+    assert sum(candidate.arch is None for candidate in picked) == 12
+    assert len({candidate.name for candidate in picked}) == 60
+    assert stratified([*space_720(), *own], 20, make_generator(0)) == picked[:20]
+    everything = stratified([*space_720(), *own], 900, make_generator(0))
+    assert len({candidate.name for candidate in everything}) == 900
+
+
 def test_what_does_not_fit_the_images_is_left_out(make_dataset: Callable[..., Dataset]) -> None:
     kept, left_out = fitting(space_720(), make_dataset().spec)  # 8×8: no four poolings
     assert len(left_out) == 4 * 5 * 3 * 2
@@ -122,7 +133,7 @@ def test_parameters_are_those_of_the_network(tiny: Dataset) -> None:
 
 
 def test_a_users_space(module: str, tiny: Dataset) -> None:
-    kept, left_out = fitting(load_space(f"{module}:space"), tiny.spec)
+    kept, left_out = fitting(load_space(f"{module}:space", 8), tiny.spec)
     assert [c.name for c in kept] == ["mlp-4", "mlp-8"]
     assert set(left_out) == {"too-deep", "wrong-shape"}
     assert "expected (2, 3)" in left_out["wrong-shape"]
@@ -132,7 +143,7 @@ def test_a_users_space(module: str, tiny: Dataset) -> None:
 
 def test_a_users_network_gets_its_weights_from_the_generator(module: str, tiny: Dataset) -> None:
     """The global generator stays put, although the user's builder draws from it."""
-    candidate = load_space(f"{module}:space")[0]
+    candidate = load_space(f"{module}:space", 8)[0]
     first, same = (candidate.build(tiny.spec, make_generator(0)).state_dict() for _ in range(2))
     other = candidate.build(tiny.spec, make_generator(1)).state_dict()
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -152,7 +163,7 @@ def test_a_users_network_gets_its_weights_from_the_generator(module: str, tiny: 
 )
 def test_a_bad_space_says_what_is_wrong(module: str, target: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load_space(target.format(module=module))
+        load_space(target.format(module=module), 8)
 
 
 def test_a_builder_that_fails_is_a_problem_not_an_error(tiny: Dataset) -> None:
@@ -176,9 +187,9 @@ def test_a_list_from_python_may_mix_architectures_names_and_builders(tiny: Datas
         assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
         assert candidate.parameters(tiny.spec) == sum(p.numel() for p in net.parameters())
     with pytest.raises(InputError, match="the list has the name 'mlp' twice"):
-        make_candidates(["mlp", "mlp"], "the list")
+        make_candidates(["mlp", "mlp"], "the list", 8)
     with pytest.raises(InputError, match="must hold"):
-        make_candidates([nn.Identity()], "the list")
+        make_candidates([nn.Identity()], "the list", 8)
 
 
 def test_choose_samples_and_says_what_it_leaves_out(tiny: Dataset) -> None:

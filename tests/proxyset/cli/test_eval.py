@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +273,18 @@ def test_show_draws_again_where_it_is_forced(cli: Cli, built: Path) -> None:
     assert picture.stat().st_mtime == 1
     assert cli("show", built, "--force").code == 0
     assert picture.stat().st_mtime > 1
+
+
+def test_code_that_a_set_names_is_run_only_if_trusted(cli: Cli, built: Path, tmp_path: Path) -> None:
+    """Sets are what people hand on; a flag of the user's own says what is run."""
+    (tmp_path / "their_net.py").write_text(
+        "from torch import nn\nopen('ran', 'w')\nmake = lambda **shape: nn.Identity()\n"
+    )
+    proxy = ProxySet.load(built)
+    settings = proxy.provenance["settings"] | {"net": "their_net:make"}
+    replace(proxy, provenance=proxy.provenance | {"settings": settings}).save(built)
+    assert_refused(cli("eval", built, "--nets", 1, "--epochs", 1), "their_net:make", "--trust")
+    assert not (tmp_path / "ran").exists()
+    assert cli("eval", built, "--nets", 1, "--epochs", 1, "--net", "mlp").code == 0
+    cli("eval", built, "--nets", 1, "--epochs", 1, "--trust")
+    assert (tmp_path / "ran").exists()

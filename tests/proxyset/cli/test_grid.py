@@ -1,5 +1,6 @@
 """`proxyset grid`: one table however often it is killed, on however many workers."""
 
+import json
 import os
 import signal
 import subprocess
@@ -132,6 +133,26 @@ def test_a_grid_may_grow_and_look_otherwise_but_not_mean_something_else(cli: Cli
     anew = cli("grid", "--config", changed, "--force")
     assert "0 are there; 0 sets to build, 7 cells to score" in anew.err
     assert accuracies(folder).set_bytes.notna().sum() == accuracies(folder).method.isin(["herding", "dm"]).sum()
+
+
+def test_other_exceptions_score_their_cells_anew_and_more_tests_of_a_method_only_add(cli: Cli, tmp_path: Path) -> None:
+    folder, slow = tmp_path / "grids/small", SMALL["tests"]["quick"] | {"epochs": 3}
+    small = {"ipc": [1], "tests": SMALL["tests"] | {"slow": slow}}
+    methods = {"random": {"tests": ["quick"]}, "dm": SMALL["methods"]["dm"] | {"tests": ["quick"]}}
+    assert cli("grid", "--config", write(tmp_path, **small, methods=methods)).code == 0
+    more = methods | {"random": {"tests": ["quick", "slow"]}}
+    assert (
+        "2 are there; 0 sets to build, 1 cells to score"
+        in cli("grid", "--config", write(tmp_path, **small, methods=more), "--resume").err
+    )
+    exceptions = [{"where": {"method": "dm"}, "set": {"iterations": 3}}]
+    assert (
+        "2 are there; 1 sets to build, 1 cells to score"
+        in cli("grid", "--config", write(tmp_path, **small, methods=more, exceptions=exceptions), "--resume").err
+    )
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    scored = [row["settings"] for row in rows if row["score"] and "dm" in row["key"]]
+    assert scored == [{}, {"iterations": 3}]
 
 
 def test_other_data_under_the_same_name_is_refused(cli: Cli, tmp_path: Path) -> None:

@@ -203,3 +203,18 @@ def test_fit_takes_the_same_steps_in_parts(make_dataset: Callable[..., Dataset])
         fit(net, data.train, data.spec, how, generator=torch.Generator().manual_seed(0), gradients=parts)
     for one, two in zip(nets[1].parameters(), nets[0].parameters(), strict=True):
         assert (one - two).norm() <= 1e-4 * two.norm() + 1e-6
+
+
+def test_dropout_follows_from_the_generator_and_moves_no_other(tiny: Dataset) -> None:
+    found = []
+    order = torch.arange(len(tiny.train))
+    for seed in (0, 0, 1):
+        with torch.random.fork_rng([]):
+            last = nn.Linear(64, 3)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        net, hooks = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), last), Hooks(order=lambda generator: [order])
+        fit(net, tiny.train, tiny.spec, recipe(2), generator=torch.Generator().manual_seed(seed), hooks=hooks)
+        found.append(last.weight.detach())
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
