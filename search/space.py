@@ -183,8 +183,8 @@ def stratified(candidates: Sequence[Candidate], count: int, generator: torch.Gen
     """`count` candidates in which every value of each of the five choices is about equally frequent.
 
     Greedy: the next one is that whose values were taken least so far, ties in random order. So the first k of a larger
-    sample are the sample of k. Other candidates, which have no such choices, are drawn uniformly: as many as their share
-    of all.
+    sample are the sample of k. Other candidates, which have no such choices, are drawn uniformly, as many of them as is
+    their share of all.
 
     Raises:
         InputError: there are not as many.

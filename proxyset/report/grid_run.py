@@ -159,6 +159,7 @@ def plan(grid: GridFile, done: dict[str, Row], bench: Bench) -> Plan:
     kept = [cell for cell in cells if cell.skip is None]
     finished = {key for key, row in done.items() if row["error"] is None}
     scores = [Job(cell, True) for cell in kept if cell.key not in finished or _changed(cell, done[cell.key])]
+    wanted = {job.cell.set_key: job.cell for job in scores}
     names: dict[Any, list[str]] = {}  # of sets by their files, because two names may mean the same set
     for name, cell in wanted.items():
         place = _place(bench, cell)
