@@ -74,7 +74,6 @@ def fit(
     names = augment.operations(recipe.augment, spec.flip)
     gradients = gradients or eager_gradients(net, device, spec.channels, spec.size)
     loss = hooks.loss or LOSSES[recipe.loss]
-    draws = any(isinstance(module, DRAWING) for module in net.modules())
     net.train()
     for epoch in range(checkpoint.step if checkpoint is not None else 0, recipe.epochs):
         for index in _batches(hooks.order, len(data), recipe.batch_size, generator):
@@ -85,7 +84,7 @@ def fit(
             if recipe.cutmix:
                 images, answers = cutmix(images, answers, spec.classes, recipe.cutmix, generator)
             logits: list[Tensor] = []
-            with _seeded(generator, device) if draws else contextlib.nullcontext():
+            with _seeded(net, generator, device):
                 computed = gradients.of_weights(net, images, answers, loss=loss, logits=logits)
             if hooks.on_batch is not None:
                 hooks.on_batch(index, torch.cat(logits))
@@ -98,8 +97,11 @@ def fit(
 
 
 @contextlib.contextmanager
-def _seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """What such layers draw follows from the generator; the global one stays where it was."""
+def _seeded(net: nn.Module, generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """What layers draw, where there are such, follows from the generator; the global one stays where it was."""
+    if not any(isinstance(module, DRAWING) for module in net.modules()):
+        yield
+        return
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         yield

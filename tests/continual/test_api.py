@@ -13,6 +13,7 @@ from continual.api import STATE, learn_stream
 from continual.estimate import estimate
 from continual.loading import load_stream
 from continual.results import RESULTS, read_result
+from continual.schemes.registry import scheme_class
 from continual.settings import Budget, Learning, StreamChoice
 from continual.stream import Stream
 from proxyset.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ def test_the_same_seed_gives_the_same_run(growing: Stream, quick: Learning, tmp_
     )
     assert untimed(one) == untimed(two)
     identity = {key: one[key] for key in IDENTITY}
+    identity["choices"] = scheme_class(learning.scheme, memory).describe(learning, "")  # without the memory's part
     first, second = (Checkpoint(tmp_path / f"run{i}" / STATE, 1, identity).restore() for i in range(2))
     assert first is not None
     assert second is not None
