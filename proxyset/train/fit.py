@@ -78,8 +78,7 @@ def fit(
     for epoch in range(checkpoint.step if checkpoint is not None else 0, recipe.epochs):
         for index in _batches(hooks.order, len(data), recipe.batch_size, generator):
             images, answers = batch(data, index, spec, device)
-            if hooks.answers is not None:
-                answers = hooks.answers[index].to(device)
+            answers = answers if hooks.answers is None else hooks.answers[index].to(device)
             images = augment.apply(augment.draw(names, generator, len(index)), images)
             if recipe.cutmix:
                 images, answers = cutmix(images, answers, spec.classes, recipe.cutmix, generator)
