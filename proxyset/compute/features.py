@@ -55,9 +55,14 @@ class Features:
         return self._compiled is not None and self._compiled.failed
 
     @torch.no_grad()
-    def of(self, net: nn.Module, images: Tensor) -> Tensor:
-        """φ(images), N×F float32, without a gradient."""
-        size, view = self.microbatch(len(images)), self._view(net)
+    def of(self, net: nn.Module, images: Tensor, most: int = 0) -> Tensor:
+        """φ(images), N×F float32, without a gradient.
+
+        Args:
+            most: as many images as ever pass in the same work: what is compiled for them serves fewer.
+        """
+        compiles = self._compiled is not None and not self._compiled.failed
+        size, view = self.microbatch(max(len(images), most if compiles else 0)), self._view(net)
         parts = []
         for part in images.split(size):
             features = self._compiled.of(view, part, size) if self._compiled is not None else None

@@ -47,6 +47,7 @@ class Gradients:
         loss: Loss = cross_entropy,
         matched: bool = False,
         logits: list[Tensor] | None = None,
+        most: int = 0,
     ) -> list[Tensor | None]:
         """∇_θ of the mean loss over a minibatch, for each parameter of `net` (None where it has no part in the loss).
 
@@ -54,13 +55,14 @@ class Gradients:
             answers: labels (N int64), or probabilities (N×classes float32).
             matched: leave out (None) the gradients of parameters with one axis: biases and norm affines.
             logits: is given the logits of the minibatch, N×classes.
+            most: images of the largest minibatch of the same work: what is compiled for it serves all.
         """
         wanted = [p.requires_grad and (p.ndim > 1 or not matched) for p in net.parameters()]
         if self._compiles() and loss in EACH:
             assert self._compiled is not None
             named = dict(net.named_parameters())
             chosen: Weights = {name: p for (name, p), yes in zip(named.items(), wanted, strict=True) if yes}
-            size = self._microbatch(len(images))
+            size = self._microbatch(max(len(images), most))
             computed = self._compiled.of_weights(net, chosen, images, answers, size=size, loss=loss, logits=logits)
             if computed is not None:
                 return [computed.get(name) for name in named]

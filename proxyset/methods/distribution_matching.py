@@ -20,6 +20,8 @@ from proxyset.methods.synthesis import cosine
 from proxyset.methods.views import VIEWS
 from proxyset.nets.build import build_net
 
+AT_ONCE = 1024  # images that are normalised together in a search for centres
+
 
 @dataclass(frozen=True)
 class RealSide:
@@ -118,7 +120,8 @@ class DistributionMatching:
         for label in labels:
             drawn.append(augment.draw(self.operations, self.generator))  # ω ~ Ω, one for both sides
             real.append(augment.apply(drawn[-1], normalise(self.real_images(label), self.spec)))
-        features = self.features.of(net, torch.cat(real)).split([len(part) for part in real])
+        most = len(labels) * max(min(count, self.method.batch_real) for count in self.problem.counts)
+        features = self.features.of(net, torch.cat(real), most).split([len(part) for part in real])
         right = self.right(net, labels, features) if self.method.weight_classes else []
         return RealSide(labels, drawn, real_side(features, self.frequencies(features[0].shape[1])), right)
 
@@ -178,8 +181,8 @@ class DistributionMatching:
         self.centres = []
         for index in self.classes:
             images = self.real.images[index.to(self.real.images.device)]
-            parts = [normalise(part.to(self.device), self.spec) for part in images.split(1024)]
-            features = torch.cat([self.features.of(net, part) for part in parts])
+            parts = [normalise(part.to(self.device), self.spec) for part in images.split(AT_ONCE)]
+            features = torch.cat([self.features.of(net, part, AT_ONCE) for part in parts])
             count = min(self.method.batch_real, len(index))
             self.centres.append(index[nearest_to_centres(features, count, self.generator).cpu()])
 

@@ -135,8 +135,9 @@ class GradientMatching:
         real = _augmented(real, drawn.on_real)
         augmented = _augmented(unfold(synthetic, self.formation), drawn.on_synthetic)
         labels = torch.full((len(augmented),), drawn.label, device=self.device)
+        most = min(self.method.batch_real, max(self.problem.counts))
         matched = self.method.distance == "layerwise"  # which leaves out biases and norm affines
-        real_gradients = self.gradients.of_weights(self.net, real, real_labels, matched=matched)
+        real_gradients = self.gradients.of_weights(self.net, real, real_labels, matched=matched, most=most)
         distance, gradient = self.gradients.match(
             self.net, real_gradients, augmented, labels, DISTANCES[self.method.distance]
         )

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proxyset.checkpoint import Checkpoint
+from proxyset.compute.features import Features
 from proxyset.compute.footprint import Footprint
+from proxyset.compute.functions import Functions
 from proxyset.compute.gradients import LOSSES, Gradients
 from proxyset.compute.plan import CACHE, Engine
 from proxyset.compute.session import Session
@@ -184,3 +186,26 @@ def test_a_gpu_scores_as_the_cpu_does(colour: Dataset) -> None:
         for device in ("cuda", "cpu")
     ]
     assert scores[0].accuracies == pytest.approx(scores[1].accuracies, abs=0.2)
+
+
+@pytest.mark.parametrize("kind", ["gradients", "features"])
+def test_minibatches_of_many_sizes_are_compiled_for_the_largest(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes of a user's own have their own counts, and every compilation takes many seconds."""
+    keys = set()
+
+    def eagerly(self: Functions, key: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        keys.add(key)
+        return function(*arguments)
+
+    monkeypatch.setattr(Functions, "call", eagerly)
+    net, engine, cost = make_net("convnet-w8-d1-sigmoid"), Engine(compiled=True), Footprint(1, 1, 1)
+    for count in (5, 7, 8):
+        images, labels = make_batch(count)
+        found: list[list[Tensor | None]] = []
+        for each in (engine, Engine()):
+            if kind == "gradients":
+                found.append(Gradients(each, net, cost).of_weights(net, images, labels, most=8))
+            else:
+                found.append([Features(each, net, cost).of(net, images, 8)])
+        close(*found, 1e-5)
+    assert len(keys) == 1
