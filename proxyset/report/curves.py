@@ -63,7 +63,7 @@ def save_curves(curves: Mapping[str, Curve], title: str, path: Path) -> Path:
     axes.set_ylabel("accuracy %")
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     return write_figure(figure, path)
 
 
