@@ -19,7 +19,7 @@ from proxyset.data.images import ImageSet, join
 from proxyset.data.spec import normalise
 from proxyset.errors import InputError
 
-NO_TARGETS = "where the network's answers are kept, soft targets are not learned: `targets=hard`"
+NO_TARGETS = "where the network's answers are kept, soft targets are not learned: give the memory targets=hard"
 
 
 class Memory:

@@ -140,7 +140,7 @@ def _building(search: "Search", seconds: Sequence[tuple[float, float]], limit: f
     fixed = sum(before + (0 if count else steps) for (before, steps), count in zip(seconds, asked, strict=True))
     iterations = min(int((limit - fixed) / each), *filter(None, asked)) if each else 0
     if iterations < 1:
-        raise _too_short("building the proxy sets, even in the fewest iterations,", whole, limit)
+        raise _too_short("building the proxy sets, even in the fewest iterations,", fixed + each, limit)
     return fixed + iterations * each, {"iterations": iterations}
 
 

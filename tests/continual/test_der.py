@@ -70,7 +70,7 @@ def test_targets_and_losses_that_it_would_not_learn_are_refused(
     growing: Stream, quick: Learning, tmp_path: Path
 ) -> None:
     der = quick.model_copy(update={"scheme": "der++"})
-    with pytest.raises(InputError, match="soft targets are not learned: `targets=hard`"):
+    with pytest.raises(InputError, match="soft targets are not learned: give the memory targets=hard"):
         learn_stream(growing, Random(targets="teacher"), Budget(ipc=2, store=tmp_path), der)
     squared = der.model_copy(update={"loss": "squared-error"})
     with pytest.raises(InputError, match="leave out `loss`"):

@@ -1,7 +1,7 @@
 """A time limit: what fits is chosen by measured speed, the choice is what runs, and the limit ends the work."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,24 @@ SETTINGS = RankingSettings(ipc=2, epochs=40, whole_epochs=2, final_epochs=20, ba
 
 
 @pytest.fixture
-def whole(make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
-    """Eight architectures on which an image takes a millisecond."""
+def searched(
+    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Search]:
+    """A search of so many architectures, on which an image takes a millisecond."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
-    space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
-    placement = place(None, Session(device="cpu"))
-    return prepare(make_dataset(counts=12), ["random"], space, SETTINGS, placement, display)
+
+    def prepared(proxies: Sequence[Any] = ("random",), sample: int = 8) -> Search:
+        space, display = SpaceChoice(where="width<=32,depth<=1", sample=sample), Display(False, lambda line: None)
+        placement = place(None, Session(device="cpu"))
+        return prepare(make_dataset(counts=12), proxies, space, SETTINGS, placement, display)
+
+    return prepared
+
+
+@pytest.fixture
+def whole(searched: Callable[..., Search]) -> Search:
+    return searched()
 
 
 def test_what_fits_grows_with_the_time_up_to_what_was_asked(whole: Search) -> None:
@@ -61,16 +72,16 @@ def test_what_cannot_fit_is_refused_before_any_work(whole: Search) -> None:
         choose_within(whole, 10, building=[(0, 1e9)])
 
 
-def test_fewer_iterations_are_never_more_than_a_method_has(
-    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_that_building_takes_is_said(searched: Callable[..., Search]) -> None:
+    """A second before the steps, and one of them, which takes ten; not all hundred."""
+    search = searched([DSA(iterations=100, net="mlp")])
+    with pytest.raises(InputError, match="fewest iterations, takes 11 s"):
+        choose_within(search, 10, [(1.0, 1000.0)])
+
+
+def test_fewer_iterations_are_never_more_than_a_method_has(searched: Callable[..., Search]) -> None:
     """Of one method a step takes 0.1 s, of the other 1 ms; half a second goes to other work, whatever is chosen."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
-    space, display = SpaceChoice(where="width<=32,depth<=1", sample=8), Display(False, lambda line: None)
-    proxies: list[Any] = [DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"]
-    placement = place(None, Session(device="cpu"))
-    search = prepare(make_dataset(counts=12), proxies, space, SETTINGS, placement, display)
+    search = searched([DSA(iterations=1000, net="mlp"), DM(iterations=20_000, net="mlp"), "random"])
     building = [(0.2, 100.0), (0.0, 20.0), (0.0, 0.3)]
     choice = choose_within(search, 200, building)
     iterations = choice.settings["iterations"]
@@ -80,15 +91,8 @@ def test_fewer_iterations_are_never_more_than_a_method_has(
     assert "iterations" not in choose_within(search, 600, building).settings
 
 
-def test_of_few_architectures_no_more_are_kept_than_there_are(
-    make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.within.seconds_per_image", lambda context, placement: 1e-3)
-    space, display = SpaceChoice(where="width<=32,depth<=1", sample=2), Display(False, lambda line: None)
-    placement = place(None, Session(device="cpu"))
-    search = prepare(make_dataset(counts=12), ["random"], space, SETTINGS, placement, display)
-    assert choose_within(search, 1000, []).settings["promote"] == 2
+def test_of_few_architectures_no_more_are_kept_than_there_are(searched: Callable[..., Search]) -> None:
+    assert choose_within(searched(sample=2), 1000, []).settings["promote"] == 2
 
 
 def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:
