@@ -1,4 +1,4 @@
-"""Rehearsal in a plain PyTorch loop: half of each minibatch are images that stand in for the earlier task."""
+"""Rehearsal in a plain PyTorch loop: on average half of each minibatch are images that stand in for the earlier task."""
 
 import torch
 from torch.nn import functional as F
@@ -18,7 +18,7 @@ generator = torch.Generator().manual_seed(0)
 net = proxyset.build_net("convnet-w32", channels=1, size=8, classes=10, generator=generator)
 optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 for _ in range(20):
-    batch = shares.multinomial(64, generator=generator)
+    batch = shares.multinomial(64, replacement=True, generator=generator)
     optimiser.zero_grad()
     F.cross_entropy(net(images[batch]), labels[batch]).backward()
     optimiser.step()

@@ -34,7 +34,7 @@ class Proxies(Settings):
     proxy: Annotated[tuple[str, ...], MinLen(1), Distinct] = Field(
         ("dsa",),
         description="methods (dsa, random, or package.module:Class, whose code is run), proxy set files, early-stop, "
-        "or whole (again: the noise ceiling)",
+        "tenth, tenth-loss, asha, whole (again: the noise ceiling), or another source by name",
     )
 
 
