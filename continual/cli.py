@@ -46,7 +46,8 @@ class MemoryName(Settings):
     memory: str = Field(
         "dsa",
         description="a method (random, herding, dc, dsa, ..., or package.module:Class, whose code is run: name only "
-        "what you trust), none, reservoir (a uniform draw), joint (all data: the ceiling), or proxy-set files, one per task, separated by commas",
+        "what you trust), none, reservoir (a uniform draw), joint (all data: the ceiling), or proxy-set files, one per "
+        "task, separated by commas",
     )
 
 

@@ -91,7 +91,8 @@ def save_memory(memory: Memory, path: Path) -> None:
     from matplotlib.figure import Figure
 
     stream = memory.stream
-    rows = [row for row in _rows(memory) if len(row)]
+    named = [(name, row) for name, row in zip(stream.class_names, _rows(memory), strict=True) if len(row)]
+    rows = [row for _, row in named]
     picture = sheet(rows).numpy()
     scale = max(1, round(32 / (stream.tasks[0].data.spec.size + 1))) / 100
     figure = Figure(figsize=(picture.shape[1] * scale, picture.shape[0] * scale), dpi=100)
@@ -100,7 +101,7 @@ def save_memory(memory: Memory, path: Path) -> None:
     step = picture.shape[0] / len(rows)
     axes.set_yticks(
         [row * step + step / 2 - 1 for row in range(len(rows))],
-        [figure_name(name) for name in stream.class_names[: len(rows)]],
+        [figure_name(name) for name, _ in named],
     )
     axes.set_xticks([])
     axes.tick_params(length=0)

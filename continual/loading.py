@@ -38,6 +38,8 @@ def load_stream(
         InputError: no such data, tasks that do not share their classes, more steps than classes.
     """
     choice = choice or StreamChoice()
+    if choice.validation:
+        raise InputError("`validation` holds images out for a choice, and a stream makes none: leave it out")
 
     def read(name: str, **form: Any) -> Dataset:
         return load(name, data_root=data_root, progress=progress, **choice.form() | form)

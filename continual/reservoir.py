@@ -31,6 +31,10 @@ class Reservoir(Provider):
     def has_targets(self, task: Task) -> bool:
         return task.data.train.targets is not None
 
+    def bytes_each(self, task: Task) -> int:
+        targets = len(task.classes) * torch.float32.itemsize if self.has_targets(task) else 0
+        return super().bytes_each(task) + targets
+
     def check(self, task: Task, ipc: int) -> None:
         stage = self.stream.stage_of(task)
         there = self.most(self.stream.tasks[: stage + 1])

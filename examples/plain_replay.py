@@ -1,4 +1,4 @@
-"""Rehearsal in a plain PyTorch loop: on average half of each minibatch are images that stand in for the earlier task."""
+"""Rehearsal in a plain PyTorch loop: about half of each minibatch stand in for the earlier task."""
 
 import torch
 from torch.nn import functional as F

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ LOG = logging.getLogger("proxyset")
 KEY = "checkpoint"  # of the header
 
 State = dict[str, Tensor]
+EVERY = 10  # iterations of a build between two writes, where nobody says otherwise
 SECONDS_BETWEEN_WRITES = 60.0
 
 
@@ -59,7 +61,7 @@ class Checkpoint:
             state, header = _read(self.path)
         except InputError as error:
             raise InputError(f"cannot read the checkpoint {error}; `force=True` starts over") from None
-        before, now = _placeless(header.identity), _placeless(self.identity)
+        before, now = placeless(header.identity), placeless(self.identity)
         if before != now:
             different = [key for key in now if now[key] != before.get(key)]
             raise InputError(
@@ -138,15 +140,15 @@ class Checkpoint:
 
 def is_of(path: Path, identity: dict[str, Any]) -> bool:
     """Whether the checkpoint at `path` can be read and is of the work with that identity."""
-    return _placeless(read_identity(path)) == _placeless(json.loads(json.dumps(identity)))
+    return placeless(read_identity(path)) == placeless(json.loads(json.dumps(identity)))
 
 
-def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
+def placeless(identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """Without the place of the data, which are recognised by their content wherever they lie."""
     dataset = identity.get("dataset")
     if not isinstance(dataset, dict):
         return identity
-    return identity | {"dataset": {key: value for key, value in dataset.items() if key != "source"}}
+    return {**identity, "dataset": {key: value for key, value in dataset.items() if key != "source"}}
 
 
 def read_step(path: Path) -> int:

@@ -12,7 +12,7 @@ from proxyset.errors import RunError
 from proxyset.files import write_atomic
 from search.figures import save_figures
 from search.folder import SUMMARY, Record
-from search.rank import lead, spearman, summarise
+from search.rank import Scores, lead, spearman, summarise
 from search.scores import MeanScores, best_first, frame, mean_scores
 from search.sources.base import unit_of
 from search.sources.table import ColumnSource
@@ -156,16 +156,21 @@ def verdicts(sources: dict[str, Any], free: list[str], scores: MeanScores, seed:
         early = name == EARLY or sources[name].get("kind") == EarlyStop.__name__
         if early or name in (*free, TRUTH, AGAIN) or name not in scores:
             continue
-        columns = {one: scores[one] for one in (name, *rivals, AGAIN, TRUTH) if one in scores}
+        columns = {one: scores[one] for one in (name, *rivals, TRUTH) if one in scores}
         table = pd.DataFrame(columns).dropna()
         if TRUTH in table and len(table) >= 2:
             values = {str(one): table[one].to_numpy(dtype=float) for one in table}
             others = set(values) - (random if name in random else {name})
             there = {one: costs for one, costs in rivals.items() if one in others}
-            ceiling = AGAIN if AGAIN in values else None
-            verdict = judge(name, values, values[TRUTH], there, seed, ceiling)
+            verdict = judge(name, values, values[TRUTH], there, seed, _again(scores, table.index))
             rows.append({"name": name, "grade": verdict.grade, "why": verdict.why})
     return rows
+
+
+def _again(scores: MeanScores, names: "pd.Index[str]") -> Scores | None:
+    """The truth under another seed; None where some of the architectures lack it, as in a run that was stopped."""
+    again = scores[AGAIN].reindex(names) if AGAIN in scores else pd.Series(dtype=float)
+    return again.to_numpy(dtype=float) if len(again) and again.notna().all() else None
 
 
 def _best(scores: "pd.Series[float]", k: int, truth: "pd.Series[float]") -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Verdict:
 
 
 def judge(
-    name: str, scores: Mapping[str, Scores], truth: Scores, rivals: Mapping[str, bool], seed: int, ceiling: str | None
+    name: str, scores: Mapping[str, Scores], truth: Scores, rivals: Mapping[str, bool], seed: int, again: Scores | None
 ) -> Verdict:
     """The verdict on the ranking by `name`.
 
@@ -72,7 +72,7 @@ def judge(
         scores: by source, each in the order of `truth`.
         rivals: their names, and whether they train nothing.
         seed: of the bootstrap.
-        ceiling: the source that is the truth under another seed, if there is one.
+        again: the truth under another seed, where it is known.
     """
     mine, rng = scores[name], np.random.default_rng([seed, len(truth)])
     low, _ = interval(spearman, mine, truth, rng)
@@ -80,7 +80,7 @@ def judge(
         return Verdict(name, "do not", "its ρ cannot be told from 0")
     others = [_rival(other, free, mine, scores[other], truth, seed) for other, free in rivals.items()]
     grade, why = _against(others)
-    return Verdict(name, grade, why + _below_the_ceiling(mine, scores.get(ceiling or ""), truth, seed))
+    return Verdict(name, grade, why + _below_the_ceiling(mine, again, truth, seed))
 
 
 def _rival(name: str, free: bool, mine: Scores, theirs: Scores, truth: Scores, seed: int) -> Rival:

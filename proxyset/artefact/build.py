@@ -19,7 +19,7 @@ from proxyset.artefact.same import PLAIN, is_same
 from proxyset.artefact.starting import read_start
 from proxyset.artefact.storage import check_keep_as, rounded
 from proxyset.artefact.trace import Trace, marks, split
-from proxyset.checkpoint import Checkpoint, State
+from proxyset.checkpoint import EVERY, Checkpoint, State
 from proxyset.compute.memory import peak_memory
 from proxyset.compute.plan import Engine
 from proxyset.compute.session import Session
@@ -82,7 +82,7 @@ class ProxySpec:
         spec, validation = self.dataset.spec, self._split[1]
         watchers: list[Watch] = []
         if film is not None and (self.film or self.trace):
-            watchers.append(Film(marks(total, self.film or self.trace), each, spec, film))
+            watchers.append(Film(marks(total, self.film or self.trace), each, spec, film, clock.identity))
         if validation is not None:
             net, points = getattr(self.method, "net", DEFAULT_NET), marks(total, self.trace)
             watchers.append(
@@ -171,7 +171,7 @@ def build_file(
     *,
     session: Session | None = None,
     progress: Progress | bool | None = None,
-    every: int = 10,
+    every: int = EVERY,
     force: bool = False,
 ) -> ProxySet:
     """Build into the artefact `path`, going on where an earlier call for it was interrupted or killed.
@@ -212,7 +212,7 @@ def build_claimed(
     *,
     session: Session,
     progress: Progress | bool | None = None,
-    every: int = 10,
+    every: int = EVERY,
     force: bool = False,
 ) -> ProxySet:
     """`build_file` for who has claimed `path` (see `claim_set`). What is there is replaced."""

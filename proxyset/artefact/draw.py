@@ -30,7 +30,9 @@ def draw(proxy: ProxySet, ipc: int, seed: int = 0) -> ProxySet:
         net = Generator(spec, method.noise, method.width, random)
         net.load_state_dict(proxy.generator)
     except (InputError, RuntimeError) as error:
-        raise InputError(f"`draw`: the set's generator does not fit its provenance ({one_line(error)})") from None
+        raise InputError(
+            f"`draw`: the set's generator is of an older version, or does not fit its provenance ({one_line(error)})"
+        ) from None
     labels = torch.arange(spec.classes).repeat_interleave(ipc)
     codes = torch.randn((len(labels), method.noise), generator=random)
     with torch.no_grad():

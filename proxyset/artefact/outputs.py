@@ -1,10 +1,9 @@
 """Which files this toolkit made, and the claim on those that make up one proxy set."""
 
-import contextlib
 from pathlib import Path
 
 from proxyset.claims import REPLACES, Claim, check_file, claim_file
-from proxyset.errors import InputError, RunError
+from proxyset.errors import InputError
 from proxyset.files import remove_leftovers
 
 HEAD = 2**16
@@ -107,11 +106,3 @@ def claim_set(path: Path, *, resume: bool = False, force: bool = False, picture:
     for one in (unfinished, picture_path(path)) if picture else (unfinished,):
         remove_leftovers(one)
     return claim
-
-
-def tidy(path: Path) -> None:
-    """Remove what a process left beside a finished set that was killed right after it had written it."""
-    rest = checkpoint_path(path), path.with_name(f".{path.name}.lock")
-    if any(one.exists() for one in rest):
-        with contextlib.suppress(InputError, RunError), claim_set(path, resume=True, picture=False):
-            rest[0].unlink(missing_ok=True)  # the claim's lock goes with it; nothing happens where somebody works on it

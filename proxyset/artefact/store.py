@@ -1,15 +1,17 @@
 """Proxy sets kept by what they are, to be used again."""
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 
 from proxyset.artefact.build import ProxySpec, build_file
-from proxyset.artefact.outputs import checkpoint_path, tidy
+from proxyset.artefact.outputs import checkpoint_path, claim_set
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.same import content_of, is_same
-from proxyset.checkpoint import is_of
+from proxyset.checkpoint import is_of, read_identity
 from proxyset.compute.session import Session
+from proxyset.errors import InputError, RunError
 from proxyset.progress import Progress
 
 
@@ -30,6 +32,21 @@ def store_path(wanted: ProxySpec, session: Session, store: Path, name: str | Non
     return store / f"{stem}-{digest}.safetensors"
 
 
+def tidy(proxy: ProxySet, path: Path) -> None:
+    """Remove what a process left beside a finished set that was killed right after it had written it.
+
+    A checkpoint of other work stays: somebody began that with `force`, and may go on with it.
+    """
+    unfinished = checkpoint_path(path)
+    if not unfinished.exists() and not path.with_name(f".{path.name}.lock").exists():
+        return
+    with contextlib.suppress(InputError, RunError), claim_set(path, resume=True, picture=False):
+        begun = read_identity(unfinished)  # the claim's lock goes with it; nothing happens where somebody works on it
+        begun.pop("compile", None)  # a set says how compiling ended, a checkpoint how it was meant
+        if begun and begun == {name: proxy.provenance.get(name) for name in begun}:
+            unfinished.unlink()
+
+
 def load_or_build(
     wanted: ProxySpec, path: Path, *, session: Session | None = None, progress: Progress | bool | None = None
 ) -> ProxySet:
@@ -40,7 +57,7 @@ def load_or_build(
     """
     session = session or Session()
     if path.exists() and is_same(proxy := ProxySet.load(path), wanted, session):
-        tidy(path)
+        tidy(proxy, path)
         return proxy
     unfinished = checkpoint_path(path)
     stale = unfinished.exists() and not is_of(unfinished, wanted.identity(wanted.engine(session)))

@@ -1,5 +1,6 @@
 """A clock for building: how many iterations a time allows, decided once, before the work, from a few timed steps."""
 
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from proxyset.artefact.build import ProxySpec
 from proxyset.artefact.clock import Clock
 from proxyset.artefact.outputs import checkpoint_path
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.checkpoint import copied, read_identity
+from proxyset.checkpoint import EVERY, Checkpoint, copied, read_identity
 from proxyset.compute.clock import synchronise
 from proxyset.compute.session import Session
 from proxyset.errors import InputError
@@ -133,11 +134,20 @@ def _pace(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: 
         or (len(others) < TIMED and time.monotonic() - began < 10 * patience)
     ):
         others.append(_timed(synthesis, 1 if period > 1 else 0, context))
-    usual = sum(others) / len(others)
+    usual, write = sum(others) / len(others), _writing(synthesis) / EVERY
     if each > 1:
         last = _timed(synthesis, each - 1, context) if each > 2 else usual
-        return Pace(first + (each - 2) * usual + last)
-    return Pace(usual, max(0.0, first - usual), period) if period > 1 else Pace(usual)
+        return Pace(first + (each - 2) * usual + last + write)
+    return Pace(usual + write, max(0.0, first - usual), period) if period > 1 else Pace(usual + write)
+
+
+def _writing(synthesis: Synthesis) -> float:
+    """Seconds that it takes to write the state to a disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder) / "timed.checkpoint", 1, {})
+        started = time.perf_counter()
+        checkpoint.offer(synthesis.state())
+        return time.perf_counter() - started
 
 
 def _timed(synthesis: Synthesis, number: int, context: Context) -> float:

@@ -29,7 +29,6 @@ from proxyset.cli.parse import parse
 from proxyset.cli.sets import announce, check_contest, load_set, net_of, score
 from proxyset.cli.within import choose, recall
 from proxyset.errors import InputError
-from proxyset.methods.base import Problem
 from proxyset.methods.recommended import recommended
 from proxyset.methods.registry import get_method
 from proxyset.settings import Compute, Duration, KeepAs, Seeds
@@ -124,7 +123,7 @@ def build_command(argv: list[str]) -> None:
     seeds = command.how.seeds or (command.how.seed,)
     method = extract(command, method_class)
     if wanted_method is None and command.how.within is not None:
-        problem = Problem(dataset.train, dataset.spec, command.how.ipc)
+        problem = ProxySpec(dataset, method, command.how.ipc, trace=command.how.trace).problem
         method, why = recommended(method, problem, command.how.within)
         say(why)
     how, keep_as = command.how, command.output.keep_as
@@ -141,7 +140,7 @@ def build_command(argv: list[str]) -> None:
     with ExitStack() as claims:
         todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
         if within is not None:
-            todo, session = choose(todo, within, session)
+            todo, session = choose(todo, {path: sets[path] for path in sets if path not in todo}, within, session)
         estimated = estimate_build(todo, session, resume=command.output.resume) if within is None else []
         announce_build(next(iter((todo or sets).values())), session)
         for line in estimated:

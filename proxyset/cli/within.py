@@ -25,10 +25,10 @@ def recall(sets: Sets, seconds: float, session: Session) -> tuple[Sets, Session]
     return found, session
 
 
-def choose(todo: Sets, seconds: float, session: Session) -> tuple[Sets, Session]:
+def choose(todo: Sets, finished: Sets, seconds: float, session: Session) -> tuple[Sets, Session]:
     """The sets that are to be built, each with as many iterations as the time allows; those that have a choice keep it.
 
-    Sets of one call differ in their seeds alone, so one of them is timed for all.
+    Sets of one call differ in their seeds alone, so one of them is timed for all, or has been, in an earlier call.
     """
     from dataclasses import replace
 
@@ -36,7 +36,7 @@ def choose(todo: Sets, seconds: float, session: Session) -> tuple[Sets, Session]
     from proxyset.artefact.within import check_within, fit_within
     from proxyset.progress import ProgressLine
 
-    chosen = next((wanted for wanted in todo.values() if wanted.clock is not None), None)
+    chosen = next((wanted for wanted in (*todo.values(), *finished.values()) if wanted.clock is not None), None)
     if chosen is None and todo:
         path, wanted = next(iter(todo.items()))
         check_within(wanted.method)

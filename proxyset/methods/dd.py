@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import INIT, LearnedMethod
+from proxyset.methods.synthesis import INIT, LearnedMethod, check_classes
 
 if TYPE_CHECKING:
     from proxyset.methods.dataset_distillation import DatasetDistillation
@@ -55,6 +55,7 @@ class Unrolling(LearnedMethod):
         from proxyset.nets.build import check_net
 
         super().check(problem)
+        check_classes(self, problem)
         check_net(self.net, **problem.spec.shape)
 
     def gone_back(self, ipc: int) -> int:

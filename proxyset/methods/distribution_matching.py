@@ -19,6 +19,7 @@ from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.methods.synthesis import cosine
 from proxyset.methods.views import VIEWS
 from proxyset.nets.build import build_net
+from proxyset.nets.classifier import hold_draws
 
 AT_ONCE = 1024  # images that are normalised together in a search for centres
 
@@ -90,6 +91,7 @@ class DistributionMatching:
         """ϕ_ϑ of this step: fresh, a snapshot, or weights between the two."""
         method, shape = self.method, self.spec.shape
         net = build_net(method.net, **shape, generator=self.generator, device=self.device, condensing=True)
+        hold_draws(net)
         if not self.trained:
             return net
         chosen = self.trained[int(torch.randint(len(self.trained), (), generator=self.generator))]

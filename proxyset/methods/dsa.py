@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.synthesis import INIT, Augmented
+from proxyset.methods.synthesis import INIT, Augmented, check_classes
 from proxyset.train.recipe import ALL
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class DC(Augmented):
         from proxyset.nets.build import check_net
 
         super().check(problem)
+        check_classes(self, problem)
         check_net(self.net, **problem.spec.shape)
 
     def resolved(self, problem: Problem) -> dict[str, Any]:

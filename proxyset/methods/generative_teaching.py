@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, skip_init
 
 from proxyset.data.images import ImageSet, one_hot
-from proxyset.data.spec import DatasetSpec, normalise
+from proxyset.data.spec import DatasetSpec
 from proxyset.methods.base import Context, Problem
 from proxyset.methods.dataset_distillation import DatasetDistillation
 from proxyset.methods.gtn import GTN
@@ -26,6 +26,10 @@ class Generator(nn.Module):
     def __init__(self, spec: DatasetSpec, noise: int, width: int, generator: torch.Generator) -> None:
         super().__init__()
         self.spec, self.width, self.first = spec, width, (spec.size + 3) // 4
+        self.mean: Tensor
+        self.std: Tensor
+        for name in ("mean", "std"):  # part of the state, so that what a file holds says how its images are made
+            self.register_buffer(name, torch.tensor(getattr(spec, name)).view(-1, 1, 1))
         self.norms = nn.ModuleList([nn.GroupNorm(GROUPS, width) for _ in range(2)])
         self.dense = skip_init(nn.Linear, noise + spec.classes, width * self.first**2, bias=False)
         self.inner = skip_init(nn.Conv2d, width, width, 3, padding=1, bias=False)
@@ -37,7 +41,8 @@ class Generator(nn.Module):
         x = self.dense(codes).unflatten(1, (self.width, self.first, self.first))
         x = F.interpolate(F.leaky_relu(self.norms[0](x), SLOPE), (self.spec.size + 1) // 2)
         x = F.interpolate(F.leaky_relu(self.norms[1](self.inner(x)), SLOPE), self.spec.size)
-        return normalise((self.outer(x).tanh() + 1) / 2, self.spec)  # pixels stay between black and white
+        pixels = (self.outer(x).tanh() + 1) / 2  # between black and white
+        return (pixels - self.mean) / self.std
 
 
 class GenerativeTeaching(DatasetDistillation):

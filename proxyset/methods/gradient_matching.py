@@ -21,7 +21,7 @@ from proxyset.methods.dsa import DC, Mode
 from proxyset.methods.initial import draw, initial_images, stored
 from proxyset.methods.shared_classes import SharedClasses
 from proxyset.nets.build import build_net
-from proxyset.nets.classifier import batch_norms, has_batch_norm
+from proxyset.nets.classifier import batch_norms, has_batch_norm, hold_draws
 from proxyset.train.fit import fit
 from proxyset.train.recipe import Recipe
 
@@ -90,7 +90,7 @@ class GradientMatching:
 
         The images stay as they were, and the distance is NaN or infinite, where the step is not finite.
         """
-        self._freeze_batch_norm()
+        self._freeze()
         gradient = torch.zeros_like(self.images)
         loss = torch.zeros((), device=self.device)
         drawn = [self.draw_class(label) for label in range(self.spec.classes)]
@@ -154,17 +154,18 @@ class GradientMatching:
         return shared if mode == "siamese" else None
 
     @torch.no_grad()
-    def _freeze_batch_norm(self) -> None:
+    def _freeze(self) -> None:
         """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
-        if not has_batch_norm(self.net):
-            return
-        index = torch.cat([draw(index, BATCH_NORM_IMAGES, self.generator) for index in self.classes])
         self.net.train()
-        self.net(normalise(self._real_images(index), self.spec))
-        self.hold_batch_norm()
+        hold_draws(self.net)
+        if has_batch_norm(self.net):
+            index = torch.cat([draw(index, BATCH_NORM_IMAGES, self.generator) for index in self.classes])
+            self.net(normalise(self._real_images(index), self.spec))
+        self.hold()
 
-    def hold_batch_norm(self) -> None:
-        """From here on the network takes the statistics that it has."""
+    def hold(self) -> None:
+        """From here on the network takes the statistics that it has, and draws nothing."""
+        hold_draws(self.net)
         for module in batch_norms(self.net):
             module.eval()
 

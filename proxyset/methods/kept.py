@@ -67,8 +67,9 @@ def obtain(wanted: Wanted, context: Context, make: Callable[[Path | None], State
     Args:
         make: makes it. It is given where the state of unfinished work is kept (None: nowhere).
 
+    Where the folder cannot be written, it is made for this process alone, which the session says.
+
     Raises:
-        InputError: the folder cannot be written.
         RunError: the disk is full, or the work failed.
     """
     kept = context.session.kept
@@ -90,6 +91,9 @@ def _from_folder(wanted: Wanted, folder: Path, session: Session, make: Callable[
             session.say_once(f"another process is making {str(path)!r}: waiting for it")
             time.sleep(WAIT_SECONDS)
             continue
+        except InputError as error:  # a set of somebody else's, in a folder that is theirs
+            session.say_once(f"{error}; what is made is not kept")
+            return make(None)
         with claim:
             found = _read(wanted, path, session)  # it may have been finished between the look and the claim
             return found if found is not None else _make(wanted, path, make)

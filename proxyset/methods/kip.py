@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from proxyset.errors import InputError
 from proxyset.methods.base import Context, Problem
-from proxyset.methods.synthesis import Augmented
+from proxyset.methods.synthesis import Augmented, check_classes
 
 if TYPE_CHECKING:
     from proxyset.methods.inducing_points import InducingPoints
@@ -50,8 +49,7 @@ class KIP(Augmented):
 
     def check(self, problem: Problem) -> None:
         super().check(problem)
-        if problem.spec.classes < 2:
-            raise InputError(f"{problem.spec.name} has one class: `kip` learns what tells classes apart")
+        check_classes(self, problem)
 
     def total_steps(self, problem: Problem) -> int:
         return self.iterations

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from proxyset.errors import InputError
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import Augmented
+from proxyset.methods.synthesis import Augmented, check_classes
 
 if TYPE_CHECKING:
     from proxyset.compute.plan import Work
@@ -74,8 +73,7 @@ class KRR(Augmented):
         from proxyset.nets.build import outline
 
         super().check(problem)
-        if problem.spec.classes < 2:
-            raise InputError(f"{problem.spec.name} has one class: `krr` learns what tells classes apart")
+        check_classes(self, problem)
         net = outline(self.net, **problem.spec.shape, condensing=True)
         check_view("last", self.net, net, with_classes=False)
 

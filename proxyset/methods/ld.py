@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from proxyset.errors import InputError
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import LearnedMethod
+from proxyset.methods.synthesis import LearnedMethod, check_classes
 
 if TYPE_CHECKING:
     from proxyset.methods.label_distillation import LabelDistillation
@@ -60,8 +59,7 @@ class LD(LearnedMethod):
         from proxyset.nets.build import outline
 
         super().check(problem)
-        if problem.spec.classes < 2:
-            raise InputError(f"{problem.spec.name} has one class: `ld` learns what tells classes apart")
+        check_classes(self, problem)
         net = outline(self.net, **problem.spec.shape)
         if self.solver == "ridge":
             check_view("last", self.net, net, with_classes=False)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from proxyset.errors import InputError
 from proxyset.methods.base import DEFAULT_NET, Context, Problem
-from proxyset.methods.synthesis import Augmented
+from proxyset.methods.synthesis import Augmented, check_classes
 from proxyset.train.recipe import MOST_EPOCHS
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class MTT(Augmented):
         from proxyset.nets.build import check_net
 
         super().check(problem)
+        check_classes(self, problem)
         if self.latest_start - 1 + self.span > self.expert_epochs:
             raise InputError(
                 f"`latest_start={self.latest_start}` and `span={self.span}` need `expert_epochs` of at least "

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from proxyset.checkpoint import State
 from proxyset.compute.gradients import Gradients
 from proxyset.compute.losses import squared_error
+from proxyset.nets.classifier import hold_draws
 from proxyset.train.optimiser import Optimiser
 from proxyset.train.recipe import Recipe
 
@@ -49,6 +50,7 @@ class NetworkPool:
         """One step of a network on images N×C×H×W with targets N×classes, by the squared error of its logits."""
         member = self.members[place]
         member.net.train()
+        hold_draws(member.net)
         member.optimiser.step(gradients.of_weights(member.net, images, targets, loss=squared_error))
         member.age += 1
         if member.age >= self._steps:

@@ -69,7 +69,7 @@ class _Member:
     def __call__(self, share: Share) -> list[tuple[Tensor, Tensor]]:
         run = self.run
         run.net.load_state_dict(share.weights)
-        run.hold_batch_norm()
+        run.hold()
         run.images = share.images.to(run.device)
         found = [run.match_class(each) for each in share.drawn]
         return [(distance.cpu(), gradient.cpu()) for distance, gradient in found]

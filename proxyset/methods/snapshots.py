@@ -112,7 +112,7 @@ def take(course: Course, problem: Problem, context: Context) -> Snapshots:
     a folder it also goes on where an earlier process was stopped, to the same bits.
 
     Raises:
-        InputError: the network is unknown, or cannot take these images; `context.keep` cannot be written.
+        InputError: the network is unknown, or cannot take these images.
         RunError: the weights became NaN or infinite.
     """
     wanted = course.wanted(problem)

@@ -155,6 +155,12 @@ class Augmented(LearnedMethod):
         return super().resolved(problem) | {"augment": used}
 
 
+def check_classes(method: Method, problem: Problem) -> None:
+    """Raise `InputError` where there is one class alone: every loss of a classifier is 0 then."""
+    if problem.spec.classes < 2:
+        raise InputError(f"{problem.spec.name} has one class: `{method.name}` learns what tells classes apart")
+
+
 def cosine(number: int, total: int) -> float:
     """The share of a learning rate at step `number` (from 0): 1 at the first, towards 0 at step `total`."""
     return 0.5 * (1 + math.cos(math.pi * number / total))

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from proxyset.compute.gradients import Gradients
+from proxyset.nets.classifier import hold_draws
 
 Minibatch = Callable[[int], tuple[Tensor, Tensor]]
 """Gives the images N×C×H×W and targets N×classes (probabilities) of a step, the same at every call."""
@@ -23,6 +24,7 @@ class Flat:
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net.train()
+        hold_draws(self.net)  # a step that is computed anew must be the step that was
         self._names, parameters = zip(*net.named_parameters(), strict=True)
         self._shapes = [parameter.shape for parameter in parameters]
 

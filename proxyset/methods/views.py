@@ -1,5 +1,7 @@
 """What of a network distribution matching looks at."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +40,12 @@ class AttentionMaps(nn.Module):
 VIEWS: dict[str, View] = {"last": Embedding, "layers": AttentionMaps}
 
 
+def _maps(body: nn.Sequential) -> int:
+    """How many attention maps there are: of every block but the last, where activations still are maps."""
+    layers = itertools.takewhile(lambda layer: not isinstance(layer, nn.Flatten), body)
+    return max(0, sum(isinstance(layer, ACTIVATIONS) for layer in layers) - 1)
+
+
 def check_view(view: str, name: str, net: nn.Module, with_classes: bool) -> None:
     """
     Args:
@@ -50,5 +58,7 @@ def check_view(view: str, name: str, net: nn.Module, with_classes: bool) -> None
         raise InputError(f"network {name} gives no features: it needs a method `embed` of images to features N×F")
     if view == "layers" and not isinstance(getattr(net, "body", None), nn.Sequential):
         raise InputError(f"`features=layers` needs a network that is a row of layers, which {name} is not")
+    if view == "layers" and not _maps(net.body):  # type: ignore[arg-type]
+        raise InputError(f"`features=layers` needs a network of several blocks, and {name} has one at most")
     if with_classes and not isinstance(getattr(net, "classifier", None), nn.Linear):
         raise InputError(f"`weight_classes` needs a network with a linear `classifier`, which {name} is not")

@@ -2,6 +2,9 @@
 
 from torch import Tensor, nn
 
+DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)
+"""Layers that draw from torch's global generator while a network trains."""
+
 
 class Classifier(nn.Module):
     """A network as a feature extractor and a linear head."""
@@ -30,6 +33,18 @@ def is_per_image(net: nn.Module) -> bool:
         type(module).__module__.startswith("torch.nn.") or getattr(module, "per_image", False)
         for module in net.modules()
     )
+
+
+def draws(net: nn.Module) -> bool:
+    """Whether what a network answers while it trains is left to chance."""
+    return any(isinstance(module, DRAWING) for module in net.modules())
+
+
+def hold_draws(net: nn.Module) -> None:
+    """Let a network draw nothing until it trains again, so that what it answers follows from its weights."""
+    for module in net.modules():
+        if isinstance(module, DRAWING):
+            module.eval()
 
 
 def has_batch_norm(net: nn.Module) -> bool:

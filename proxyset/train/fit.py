@@ -12,11 +12,11 @@ from proxyset.compute.gradients import LOSSES, Gradients, Loss, eager_gradients
 from proxyset.data import augment
 from proxyset.data.images import ImageSet
 from proxyset.data.spec import DatasetSpec, normalise
+from proxyset.nets.classifier import draws
 from proxyset.train.mixing import cutmix
 from proxyset.train.optimiser import Optimiser
 from proxyset.train.recipe import Recipe
 
-DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)  # layers that draw from torch's global generator
 Order = Callable[[torch.Generator], Iterable[Tensor]]
 """Draws the minibatches of one epoch: the positions of each."""
 
@@ -98,7 +98,7 @@ def fit(
 @contextlib.contextmanager
 def _seeded(net: nn.Module, generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """What layers draw, where there are such, follows from the generator; the global one stays where it was."""
-    if not any(isinstance(module, DRAWING) for module in net.modules()):
+    if not draws(net):
         yield
         return
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from proxyset.advice import advice
 from proxyset.artefact.build import ProxySpec
-from proxyset.artefact.outputs import keep_folder, tidy
+from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
-from proxyset.artefact.store import is_same, load_or_build, store_path
+from proxyset.artefact.store import is_same, load_or_build, store_path, tidy
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, nearest
@@ -266,7 +266,7 @@ def obtain(plan: PlannedProxy, session: Session, progress: Progress) -> ProxySet
     """
     if plan.given is not None:
         if plan.wanted is not None and plan.path is not None:
-            tidy(plan.path)
+            tidy(plan.given, plan.path)
         return plan.given
     assert plan.wanted is not None
     assert plan.path is not None

@@ -79,7 +79,7 @@ def read_columns(path: Path, columns: Sequence[str], names: Iterable[str], size:
         InputError: the file cannot be read, has no such column or an architecture twice, a value is no accuracy, or a
             column has a value for fewer than two of the architectures.
     """
-    where, wanted = repr(str(path)), set(names)
+    where, wanted = repr(str(path)), {_canonical(name, size): name for name in names}
     rows = csv.reader(io.StringIO(read_text(path), newline=""))
     header = next(rows, [])
     for column in columns:
@@ -103,7 +103,7 @@ def read_columns(path: Path, columns: Sequence[str], names: Iterable[str], size:
                 value = _accuracy(text, f"{line}, column {column!r}")
                 largest[column] = max(largest[column], value)
                 if name in wanted:
-                    found[column][name] = value
+                    found[column][wanted[name]] = value
     for column, values in found.items():
         if len(values) < 2:
             example = f"; it has such names as {short(min(seen))}" if seen else ""

@@ -1,6 +1,7 @@
 """Reservoir sampling: a uniform draw from everything so far."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from continual.memory import Memory
 from continual.reservoir import Reservoir
 from continual.settings import Budget, Learning
 from continual.stream import Stream
+from proxyset.data.images import one_hot
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from tests.continual.conftest import renamed, stopped_and_resumed, untimed
@@ -40,6 +42,14 @@ def test_every_image_so_far_is_as_likely(make_dataset: Callable[..., Dataset], a
         shares.append(len(kept.kept[1]) / 12)
     spread = (0.75 * 0.25 / 12 / 60) ** 0.5
     assert abs(sum(shares) / 60 - 0.75) < 4 * spread
+
+
+def test_bytes_of_soft_targets_count_in_advance(make_dataset: Callable[..., Dataset]) -> None:
+    """64 pixels and three probabilities of four bytes."""
+    hard = make_dataset(counts=8)
+    soft = replace(hard, train=replace(hard.train, targets=one_hot(hard.train.labels, 3)))
+    kept = filled(join_domains([renamed(soft, "one"), renamed(soft, "two")]), 0, budget_bytes=8 * (64 + 12))
+    assert sum(len(data) for data in kept.kept) == 8
 
 
 def test_what_was_given_up_never_comes_back(growing: Stream) -> None:

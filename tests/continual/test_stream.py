@@ -25,6 +25,11 @@ def test_the_embedded_stream_needs_no_choice() -> None:
     assert sum(len(task.data.train) for task in stream.tasks) == len(load("digits").train)
 
 
+def test_images_are_not_held_out_for_nothing() -> None:
+    with pytest.raises(InputError, match="validation"):
+        load_stream(StreamChoice(validation=0.2))
+
+
 def test_steps_split_every_image_once_under_the_order_of_the_field(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset(classes=7)
     stream = split_classes(dataset, 3, seed=4)

@@ -102,6 +102,19 @@ def test_random_images_are_a_rival_under_successive_halving_too(
     assert "random" in verdict["why"]
 
 
+@pytest.mark.parametrize("there", [1, 3])
+def test_a_noise_ceiling_that_is_only_begun_decides_nothing(there: int, tmp_path: Path) -> None:
+    rows = full_run(tmp_path / "run").record().rows
+    without = [one for one in rows if one["source"] != "whole-again"]
+    begun = without + [one for one in rows if one["source"] == "whole-again" and one["name"] in NAMES[:there]]
+    summaries = []
+    for place, part in enumerate((without, begun)):
+        folder = make_run(tmp_path / str(place), part, repeats=2)
+        summaries.append(write_report(folder.record(), folder.path)[0])
+    assert summaries[0]["verdicts"]
+    assert summaries[0]["verdicts"] == summaries[1]["verdicts"]
+
+
 def test_what_was_kept_is_chosen_by_validation_and_the_test_only_said(tmp_path: Path) -> None:
     folder = full_run(tmp_path / "run", promote=2)
     best, second = mean_scores(folder.rows(), NAMES)["dsa"].sort_values(ascending=False).index[:2]

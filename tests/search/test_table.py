@@ -44,6 +44,12 @@ def test_columns_are_shares_whether_in_percent_or_not(tmp_path: Path) -> None:
     }
 
 
+def test_a_short_name_is_the_same_architecture_on_either_side(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("name,share\nconvnet-w4-d1,0.5\nmlp,1\n")
+    assert read_columns(file, ["share"], ["convnet-w4-d1", "mlp"], 16) == {"share": {"convnet-w4-d1": 0.5, "mlp": 1.0}}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

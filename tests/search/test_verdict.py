@@ -18,7 +18,7 @@ GOOD, POOR, NONE = TRUTH + 0.02 * NOISE[0], TRUTH + 0.6 * NOISE[1], NOISE[2]
 def verdict(mine: np.ndarray, **others: np.ndarray) -> Verdict:
     free = {name: name == "params" for name in others if name != "again"}
     scores = {"dsa": mine, **others}
-    return judge("dsa", scores, TRUTH, free, 0, "again" if "again" in others else None)
+    return judge("dsa", scores, TRUTH, free, 0, others.get("again"))
 
 
 def test_a_ranking_that_beats_every_rival_is_trusted() -> None:

@@ -56,6 +56,21 @@ def test_an_interrupted_film_is_that_of_one_run(stop: int, tiny: Dataset, sessio
     assert all(torch.equal(ours[step], theirs[step]) for step in ours)
 
 
+def test_frames_of_another_set_do_not_become_the_beginning_of_this_one(
+    tiny: Dataset, session: Session, tmp_path: Path
+) -> None:
+    def interrupt(done: float, total: int, loss: float | None = None) -> None:
+        if done >= 2:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "set.safetensors"
+    build_file(wanted(tiny, 3), path, session=session, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        build_claimed(wanted(tiny, film=0), path, session=session, progress=interrupt, force=True)
+    build_claimed(wanted(tiny), path, session=session, progress=False)
+    assert list(read_film(film_path(path)).pixels) == [4]
+
+
 @pytest.mark.draws
 def test_pictures_of_a_film(tiny: Dataset, session: Session, tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"

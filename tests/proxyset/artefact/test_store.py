@@ -68,15 +68,31 @@ def test_one_begun_in_another_way_is_started_over(wanted: ProxySpec, tmp_path: P
     """Nobody can give --force to a set that a search or a stream keeps."""
     long = replace(wanted, method=DC(net="mlp", iterations=2))
     path = store_path(long, CPU, tmp_path)
-
-    def stop(done: float, total: int, loss: float | None = None) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         load_or_build(long, path, session=CPU, progress=stop)
     other = Session(device="cpu", compile="off", memory_limit=4)
     assert load_or_build(long, path, session=other, progress=False).provenance["memory_limit"] == 4 * 2**30
     assert not path.with_suffix(".checkpoint").exists()
+
+
+def stop(done: float, total: int, loss: float | None = None) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_checkpoint_beside_a_finished_set_stays_where_it_is_of_other_work(
+    other: bool, wanted: ProxySpec, tmp_path: Path
+) -> None:
+    """Of the set itself it is what a kill left between writing the set and removing the checkpoint."""
+    path = tmp_path / "set.safetensors"
+    build_file(wanted, path, session=CPU, progress=False)
+    begun = replace(wanted, method=DC(net="mlp", iterations=3)) if other else wanted
+    with pytest.raises(KeyboardInterrupt):
+        build_file(begun, path, session=CPU, progress=stop, force=True)
+    unfinished = path.with_suffix(".checkpoint")
+    assert unfinished.exists()
+    load_or_build(wanted, path, session=CPU)
+    assert unfinished.exists() == other
 
 
 def test_data_that_moved_is_the_same_work(wanted: ProxySpec, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def timing(monkeypatch: pytest.MonkeyPatch, first: float, others: float) -> list
         return first if number == 0 else others
 
     monkeypatch.setattr(within, "_timed", timed)
+    monkeypatch.setattr(within, "_writing", lambda synthesis: 0.0)
     monkeypatch.setattr(within, "SHARE", 0.0)
     monkeypatch.setattr(within, "TIMED", 1)
     return asked
@@ -55,6 +56,17 @@ def test_iterations_fill_the_time_that_is_left(
     assert clock.iterations == fitted.method.iterations == int(0.97 * (1000 - clock.spent) / 2)  # type: ignore[attr-defined]
     assert 470 <= clock.iterations <= 485
     assert fitted.identity(fitted.engine(session))["within"]["seconds"] == 1000
+
+
+def test_a_tenth_of_a_write_counts_for_every_iteration(
+    tiny: Dataset, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing(monkeypatch, 2.0, 2.0)
+    monkeypatch.setattr(within, "_writing", lambda synthesis: 20.0)
+    for method in (DM(**FAST), DSA(**FAST, inner_steps=2)):
+        fitted, _ = fit_within(ProxySpec(tiny, method, 1), 1000, session)
+        assert fitted.clock is not None
+        assert fitted.clock.each == 2.0 * method.steps_per_iteration(fitted.problem) + 2.0
 
 
 def test_a_first_step_that_takes_longer_counts_once_a_round(

@@ -15,6 +15,7 @@ SHORT = ["build", "--within", "1min", "--net", "convnet-w4-d1"]
 def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps seem to take so long that three of them fit."""
     monkeypatch.setattr(within, "_timed", lambda *arguments: 15.0)
+    monkeypatch.setattr(within, "_writing", lambda synthesis: 0.0)
 
 
 def settings(path: Path) -> dict[str, object]:
@@ -59,6 +60,24 @@ def test_tiles_are_recommended_where_there_are_images_to_fill_them(cli: Cli, tmp
         assert "no method named: krr" in result.err
         assert settings(out).get("formation") == formation
         assert ("formation 2" in result.err) == (formation == 2)
+
+
+def test_more_seeds_take_what_was_chosen_for_the_first(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli(*SHORT, "--method", "dm", "--seeds", 0).code == 0
+    monkeypatch.setattr(within, "_timed", lambda *arguments: 5.0)
+    assert cli(*SHORT, "--method", "dm", "--seeds", 0, 1, "--resume").code == 0
+    first, second = (settings(tmp_path / "proxysets" / f"digits-dm-ipc1-seed{seed}.safetensors") for seed in (0, 1))
+    assert first["iterations"] == second["iterations"]
+
+
+def test_what_is_recommended_fits_the_images_that_a_trace_leaves(cli: Cli, tmp_path: Path) -> None:
+    save_folder(tmp_path / "pictures", count=10)  # of which 8 are trained on, and a trace takes one
+    out = tmp_path / "set.safetensors"
+    result = cli(*SHORT, "--dataset", "pictures", "--size", 16, "--ipc", 2, "--trace", 1, "--out", out)
+    assert result.code == 0, result.err
+    assert "formation" not in settings(out)
 
 
 def test_methods_that_take_what_they_take_have_no_clock(cli: Cli, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from proxyset.methods.distribution_matching import DistributionMatching
 from proxyset.methods.dm import DM
 from proxyset.methods.preparation import preparation_seconds
 from proxyset.methods.views import check_view
+from proxyset.nets.build import outline
 from proxyset.nets.classifier import Classifier
 from tests import reference_features as reference
 from tests.proxyset.methods.made import condense, make_context, make_problem
@@ -242,6 +243,9 @@ def test_a_network_must_show_what_is_looked_at() -> None:
     check_view("last", "mine", odd, True)
     with pytest.raises(InputError, match="features=layers"):
         check_view("layers", "mine", odd, False)
+    for shallow in ("convnet-d1", "mlp"):
+        with pytest.raises(InputError, match="several blocks"):
+            check_view("layers", shallow, outline(shallow, channels=1, size=8, classes=3), False)
     odd.classifier = nn.Identity()
     with pytest.raises(InputError, match="weight_classes"):
         check_view("last", "mine", odd, True)

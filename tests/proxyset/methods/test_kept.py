@@ -44,6 +44,15 @@ def test_a_kept_teacher_serves_other_processes(problem: Problem, tmp_path: Path,
     assert make(SOFT, problem, context()).sha256() == first.sha256()  # kept or not: the same bits
 
 
+def test_where_nothing_can_be_kept_it_serves_this_process(
+    problem: Problem, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "teachers").write_text("a file")
+    taught = make(SOFT, problem, context(tmp_path / "teachers"))
+    assert "not kept" in caplog.text
+    assert taught.sha256() == make(SOFT, problem, context()).sha256()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"teacher_epochs": 3}, {"teacher_net": "mlp"}],

@@ -14,12 +14,14 @@ from proxyset.data.spec import Dataset, normalise
 from proxyset.errors import InputError
 from proxyset.methods.dataset_distillation import DatasetDistillation
 from proxyset.methods.dd import DD
-from proxyset.methods.generative_teaching import GenerativeTeaching
+from proxyset.methods.dsa import DC, DSA
+from proxyset.methods.generative_teaching import GenerativeTeaching, Generator
 from proxyset.methods.gtn import GTN
 from proxyset.methods.label_distillation import LabelDistillation
 from proxyset.methods.ld import LD
 from proxyset.methods.mtt import MTT
 from proxyset.methods.snapshots import take
+from proxyset.methods.synthesis import LearnedMethod
 from proxyset.methods.trajectory_matching import TrajectoryMatching, trajectory
 from proxyset.methods.unrolled import Flat
 from tests.proxyset.methods.made import condense, make_context, make_problem
@@ -96,9 +98,17 @@ def test_an_image_of_a_generator_does_not_depend_on_those_made_with_it(tiny: Dat
     together = run.images(leaves, torch.arange(6))
     alone = torch.cat([run.images(leaves, torch.tensor([row])) for row in range(6)])
     torch.testing.assert_close(together, alone)
-    low, high = (normalise(torch.full((1, 1, 8, 8), value), tiny.spec).unique() for value in (0.0, 1.0))
-    assert together.ge(low).all()
-    assert together.le(high).all()
+
+
+def test_a_generator_makes_all_from_black_to_white(tiny: Dataset) -> None:
+    net = Generator(tiny.spec, 4, 8, torch.Generator().manual_seed(0))
+    net.outer.weight.data *= 1000
+    black, white = (
+        normalise(torch.full((1, 1, 1, 1), value, dtype=torch.uint8), tiny.spec).item() for value in (0, 255)
+    )
+    images = net(torch.randn(32, 4 + tiny.spec.classes, generator=torch.Generator().manual_seed(0)))
+    assert images.min().item() == pytest.approx(black)
+    assert images.max().item() == pytest.approx(white)
 
 
 def test_label_distillation_by_a_ridge_regression(tiny: Dataset) -> None:
@@ -179,8 +189,8 @@ def test_an_expert_must_train_for_as_long_as_its_student_is_to_make_up_for(tiny:
         MTT(net=NET, expert_epochs=6, latest_start=3, span=5).check(make_problem(tiny))
 
 
-@pytest.mark.parametrize("method", [LD(), LD(solver="ridge")])
-def test_one_class_is_refused(method: LD, make_dataset: Any) -> None:
+@pytest.mark.parametrize("method", [LD(), LD(solver="ridge"), DD(), GTN(), MTT(), DC(), DSA()], ids=str)
+def test_one_class_is_refused(method: LearnedMethod, make_dataset: Any) -> None:
     with pytest.raises(InputError, match="one class"):
         method.check(make_problem(make_dataset(classes=1), 1))
 
