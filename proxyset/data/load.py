@@ -19,12 +19,12 @@ from proxyset.data.images import ImageSet, stratified_split
 from proxyset.data.memory import is_in_memory, read_memory
 from proxyset.data.npz import read_npz
 from proxyset.data.parquet import parquet_files, read_parquet
-from proxyset.data.spec import Dataset, DatasetSpec, measure
+from proxyset.data.spec import NO_FLIP, Dataset, DatasetSpec, measure
 from proxyset.data.split import FLIP, Reading, Split
 from proxyset.data.tiles import FORMATION, refuse_tiles
 from proxyset.data.validation import with_validation
 from proxyset.data.vision import NAMES as VISION_NAMES
-from proxyset.data.vision import NO_FLIP, NORMALISATION, read_vision
+from proxyset.data.vision import NORMALISATION, read_vision
 from proxyset.errors import InputError, nearest
 from proxyset.folders import read_marker
 from proxyset.progress import Progress
@@ -103,7 +103,7 @@ def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding
     train, test = (replace(part, images=convert(part.images, size, channels, decoding)) for part in (train, test))
     named = (channels, size) == (shape[0], shape[-1]) and origin.kind == "vision"
     mean, std = (NORMALISATION.get(origin.label) if named else None) or measure(train.images)
-    usual = origin.label not in NO_FLIP | {"digits"} if split.flip is None else split.flip
+    usual = origin.label not in NO_FLIP if split.flip is None else split.flip
     keeps_label = usual if choice.flip is None else choice.flip
     spec = DatasetSpec(label, channels, size, split.class_names, mean, std, keeps_label)
     arguments = choice.form() | {"size": size, "channels": channels, "flip": keeps_label, "validation": 0.0}

@@ -19,6 +19,9 @@ class Shape(TypedDict):
     classes: int
 
 
+NO_FLIP = frozenset({"digits", "mnist", "svhn", "usps"})  # by name: a mirrored digit is another sign
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """What the methods need to know of a dataset.

@@ -59,7 +59,6 @@ _OPEN: dict[str, Callable[[Path, bool, bool], Any]] = {
 NAMES = tuple(_OPEN)
 # How torchvision announces a missing or damaged set, and what it runs into while reading one.
 _UNUSABLE = (RuntimeError, OSError, EOFError, ValueError, AssertionError)
-NO_FLIP = frozenset({"mnist", "svhn", "usps"})  # digits: a mirrored one is another sign
 
 # Mean and standard deviation as the field uses them; other sets are measured on their training split.
 NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -16,7 +16,7 @@ from proxyset.compute.session import Session
 from proxyset.data.advice import no_test_images
 from proxyset.data.images import ImageSet
 from proxyset.data.load import load
-from proxyset.data.spec import Dataset
+from proxyset.data.spec import NO_FLIP, Dataset
 from proxyset.errors import InputError, RunError, interruptible
 from proxyset.methods.coreset import Random
 from proxyset.methods.preparation import preparation_seconds
@@ -95,7 +95,10 @@ class Bench:
         if name not in self._datasets:
             choice = self.grid.datasets[name]
             place = dict(self.places.datasets).get(name, choice.dataset)
-            self._datasets[name] = load(place, data_root=self.places.data_root, progress=False, **choice.form())
+            form = choice.form()
+            if form["flip"] is None and choice.dataset in NO_FLIP:  # a copy elsewhere is of the same digits
+                form["flip"] = False
+            self._datasets[name] = load(place, data_root=self.places.data_root, progress=False, **form)
         return self._datasets[name]
 
     def wanted(self, cell: GridCell) -> ProxySpec:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from proxyset.artefact.proxy_set import ProxySet
 from proxyset.compute.plan import Estimate
 from proxyset.compute.threads import threads
 from proxyset.report.grid_jobs import Bench, Job
@@ -163,6 +164,17 @@ def test_other_data_under_the_same_name_is_refused(cli: Cli, tmp_path: Path) -> 
     result = cli("grid", "--config", config, "--resume", "--place", "mine=two.npz")
     assert result.code == 2
     assert "content of 'mine'" in result.err
+
+
+def test_digits_from_another_place_are_not_mirrored(cli: Cli, tmp_path: Path) -> None:
+    save_npz(tmp_path / "copy.npz")
+    datasets: dict[str, Any] = {"svhn": {"dataset": "svhn"}, "mirrored": {"dataset": "svhn", "flip": True}}
+    config = write(tmp_path, datasets=datasets, methods={"herding": {"net": NET, "epochs": 1}}, ipc=[1])
+    assert cli("grid", "--config", config, "--place", "svhn=copy.npz", "mirrored=copy.npz").code == 0
+    sets = [ProxySet.load(path) for path in (tmp_path / "grids/small").rglob("*.safetensors")]
+    flips = {proxy.provenance["dataset"]["flip"] for proxy in sets}
+    assert len(sets) == 2
+    assert flips == {True, False}
 
 
 def test_two_names_of_one_set_build_it_once(cli: Cli, tmp_path: Path) -> None:
