@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from proxyset.artefact.build import ProxySpec as ProxySpec
     from proxyset.artefact.build import build as build
+    from proxyset.artefact.build import build_file as build_file
     from proxyset.artefact.proxy_set import ProxyDataset as ProxyDataset
     from proxyset.artefact.proxy_set import ProxySet as ProxySet
     from proxyset.compute.session import Session as Session
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from proxyset.train.recipe import Recipe as Recipe
 
 _HOME = {
+    "ProxySpec": "artefact.build",
     "build": "artefact.build",
+    "build_file": "artefact.build",
     "ProxyDataset": "artefact.proxy_set",
     "ProxySet": "artefact.proxy_set",
     "Session": "compute.session",

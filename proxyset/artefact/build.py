@@ -146,7 +146,8 @@ def build(
 ) -> ProxySet:
     """Condense the training split of `dataset` to `ipc` images per class.
 
-    The same arguments on the same kind of device with the same number of threads give the same bits.
+    The same arguments on the same kind of device with the same number of threads give the same bits. An interruption
+    loses the work: `build_file` goes on where it stopped.
 
     Args:
         method: its settings, or its name.

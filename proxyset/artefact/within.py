@@ -42,7 +42,7 @@ def fit_within(
     Raises:
         InputError: the method has no iterations to choose; not even one fits.
     """
-    method = check_within(wanted.method).for_time(seconds)
+    method = check_within(wanted.method).for_time(seconds, wanted.dataset.spec.size)
     wanted = replace(wanted, method=method)
     started = time.monotonic()
     if session.compute.compile == "auto":
@@ -87,6 +87,8 @@ def _check_preparation(
             f"`within={duration(seconds)}` is too short for {method.name}: the networks that it trains first take "
             f"about {duration(before)}; fewer than {smaller_preparation(method, wanted.problem)} shorten that"
         )
+    if before >= 1:
+        session.say_once(f"networks are trained first, for about {duration(before)} of {duration(seconds)}")
 
 
 @dataclass(frozen=True)

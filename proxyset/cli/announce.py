@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FEW_NETS, FEW_EPOCHS, FEW_ITERATIONS = 5, 300, 200
 NARROW = "convnet-w32"
+UNEVEN = 2.0  # times its share: from here on the largest class is worth a word
 
 
 def where(session: Session) -> str:
@@ -37,6 +38,9 @@ def announce_scores(sizes: Sequence[tuple[int, Recipe]], baselines: Sequence[str
         f"{', '.join(contest.nets)} for {' and '.join(map(str, epochs))} epochs, "
         f"protocol {contest.protocol.protocol}, tested on {len(contest.dataset.test)} images"
     )
+    largest = contest.dataset.test.labels.bincount().max().item() / len(contest.dataset.test)
+    if largest > UNEVEN / contest.dataset.spec.classes:
+        say(f"always answering the largest class would score {largest:.1%} on these test images")
 
 
 def say_score_estimate(estimate: Estimate, contest: Contest, session: Session) -> None:

@@ -140,7 +140,8 @@ def build_command(argv: list[str]) -> None:
     with ExitStack() as claims:
         todo = {path: spec for path, spec in sets.items() if _must_build(command, path, spec, session, claims)}
         if within is not None:
-            todo, session = choose(todo, {path: sets[path] for path in sets if path not in todo}, within, session)
+            finished = {path: sets[path] for path in sets if path not in todo}
+            todo, session = choose(todo, finished, within, session)
         estimated = estimate_build(todo, session, resume=command.output.resume) if within is None else []
         announce_build(next(iter((todo or sets).values())), session)
         for line in estimated:
@@ -191,7 +192,7 @@ def _must_build(command: Build, path: Path, wanted: ProxySpec, session: Session,
     if not resume or checkpoint_path(path).exists():
         return True
     if not existed:
-        say(f"{path}: nothing to go on from, built from the start")
+        say(f"{path.absolute()}: nothing to go on from, built from the start")
         return True
     if is_same(load_set(path), wanted, session):
         return False
@@ -214,7 +215,8 @@ def _build_one(command: Build, wanted: ProxySpec, path: Path, session: Session, 
             proxy = build_claimed(wanted, path, session=session, progress=show, every=every, force=force)
         except KeyboardInterrupt as stop:
             again = [*(argument for argument in argv if argument != "--resume"), "--resume"]
-            raise KeyboardInterrupt(f"{stop}; to go on: proxyset build {shlex.join(again)}") from None
+            what = str(stop) or "interrupted"
+            raise KeyboardInterrupt(f"{what}; to go on: proxyset build {shlex.join(again)}") from None
         finally:
             line.close()
         for row in proxy.provenance.get("trace", []):

@@ -73,5 +73,8 @@ def export_command(argv: list[str]) -> None:
         tiles = f"{len(proxy.data)} stored images of {formation}×{formation} tiles"
         what = tiles if stored else f"{images} training images, the tiles of {len(proxy.data)} stored ones"
     say(f"{out}: {what}; {clipped:.1%} of the values lay outside 0..255 and were clipped")
+    if proxy.data.targets is not None:
+        place = "targets.csv, beside its images" if form == "folder" else "the targets beside them"
+        say(f"the images go with soft targets: {place}; with plain labels they teach less")
     if command.output.as_json:
         print(json.dumps({"out": str(out), "images": images, "stored": len(proxy.data), "clipped": clipped}))

@@ -80,7 +80,8 @@ def real_data(proxies: Mapping[str, ProxySet], place: str | None, data_root: Pat
                 "stream, which has no test images of its own here: `continual` scores it"
             )
         raise InputError(
-            f"{dataset.spec.name} is not the data that {file!r} was built from: `dataset` says where that is"
+            f"{dataset.spec.name} is not the data that {file!r} was built from: it has changed since "
+            "then, or `dataset` says where that is"
         )
     return replace(dataset, spec=replace(spec, name=dataset.spec.name))
 

@@ -44,6 +44,8 @@ def choose(todo: Sets, finished: Sets, seconds: float, session: Session) -> tupl
         line = ProgressLine(path.stem)
         try:
             chosen, session = fit_within(wanted, seconds, session, keep_folder(path), line)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; networks that were trained are kept for the same command") from None
         finally:
             line.close()
     if chosen is None:

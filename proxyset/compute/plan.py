@@ -25,6 +25,9 @@ BASE = 448 * 2**20  # bytes that a process takes before any work: Python, torch,
 COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
 COMPILED_SHARE = {"fp32": 0.75, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
 EAGER_FLOPS = {"cpu": 1e11, "cuda": 5e12}  # nominal, whatever the number of threads; where compiling is worth a thought
+SHARED = (
+    16  # of a GPU's memory, the share of a micro-batch: up to four processes have it together, each with more beside
+)
 EAGER_STEP = 2e-3  # seconds that a minibatch costs however small it is
 
 
@@ -79,7 +82,7 @@ class Engine:
         """Images that pass through the network at a time when a gradient sums over `count` of them.
 
         On a CPU as many as keep activations in the cache, where a gradient is faster (and needs far less memory) than
-        in one piece; on a GPU as many as a quarter of its memory takes. Never more than the memory limit allows. What
+        in one piece; on a GPU as many as a sixteenth of its memory takes. Never more than the memory limit allows. What
         is free at the moment has no say, because the sums, and so the bits, depend on the number.
 
         Raises:
@@ -89,7 +92,7 @@ class Engine:
         each = max(1, LIVE * footprint.activations // scale)
         best = count
         if self.device.type == "cuda":
-            best = torch.cuda.get_device_properties(self.device).total_memory // 4 // each
+            best = torch.cuda.get_device_properties(self.device).total_memory // SHARED // each
         elif self.device.type == "cpu":
             best = CACHE * scale // max(1, footprint.largest)
         size = math.ceil(count / max(1, round(count / max(1, best))))  # parts of one size, near the best

@@ -10,6 +10,7 @@ from PIL import Image
 from proxyset.data.unreadable import Unreadable
 
 TO_8_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)  # 65535 = 257·255
+DEEP = "of 16 bits"
 WHITE_IS_ZERO = 0  # TIFF, tag PhotometricInterpretation
 # Pillow keeps the high byte of 16-bit colour. Read with the other order of bytes, it keeps the low one.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -48,7 +49,7 @@ def to_8_bits(stored: Image.Image, reopen: Callable[[], Image.Image]) -> tuple[I
         values = np.asarray(stored).clip(0, 65535).astype(np.uint16)
     else:
         values = _colours(stored, reopen)
-    return _with_key(values, stored.info.get("transparency")), "of 16 bits"
+    return _with_key(values, stored.info.get("transparency")), DEEP
 
 
 def _from_real(values: np.ndarray) -> Image.Image:

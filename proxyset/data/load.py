@@ -1,6 +1,7 @@
 """Datasets by name, by path, or from memory."""
 
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from proxyset.data.choice import SIZES, DataChoice, Form, Resize
 from proxyset.data.convert import convert
 from proxyset.data.decode import check_size
+from proxyset.data.deep import DEEP
 from proxyset.data.digits import read_digits
 from proxyset.data.folder import read_folder
 from proxyset.data.form import SQUARED, Decoding
@@ -32,6 +34,7 @@ from proxyset.seeds import make_generator
 
 NAMES = ("digits", *VISION_NAMES)
 LOG = logging.getLogger("proxyset")
+DARK = 64  # of 255: images of 16 bits that are nowhere lighter hold numbers of 14 bits or fewer
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding
     _check_shapes(train, test, choice.size, choice.channels, label)
     reading = split.reading + Reading(_changes(shape, size, channels, choice.resize, len(train) + len(test)))
     train, test = (replace(part, images=convert(part.images, size, channels, decoding)) for part in (train, test))
+    _say_if_dark(split, label)
     named = (channels, size) == (shape[0], shape[-1]) and origin.kind == "vision"
     mean, std = (NORMALISATION.get(origin.label) if named else None) or measure(train.images)
     usual = origin.label not in NO_FLIP if split.flip is None else split.flip
@@ -109,6 +113,15 @@ def _finish(split: Split, choice: DataChoice, origin: Origin, decoding: Decoding
     arguments = choice.form() | {"size": size, "channels": channels, "flip": keeps_label, "validation": 0.0}
     whole = Dataset(train, test, spec, origin.source() | arguments, reading.phrases(), split.reading.left_out)
     return with_validation(whole, choice.validation)
+
+
+def _say_if_dark(split: Split, label: str) -> None:
+    """Say where 16 bits hold small numbers, as medical images do: of their values hardly any are left in 8 bits."""
+    if split.reading.done[DEEP] and (top := int(split.train.images.max())) < DARK:
+        LOG.warning(
+            "%s: no value of 16 bits is above %d of 65535, which leaves %d grey levels: stretch the values first",
+            *(label, top * 257, top + 1),
+        )
 
 
 def _check(choice: DataChoice) -> None:
@@ -127,6 +140,10 @@ def _locate(source: Any) -> Origin:
     """
     if is_in_memory(source):
         return Origin("memory", "data", source)
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"a dataset is a name, a path, a tuple (images, labels) or a torch Dataset, got {type(source).__name__}"
+        )
     name = str(source)
     if name in NAMES:
         return Origin("digits" if name == "digits" else "vision", name, name)
@@ -142,8 +159,11 @@ def _locate(source: Any) -> Origin:
         path = path.resolve()
         return Origin("path", path.name if path.is_dir() else path.stem, path)
     if path.suffix or "/" in name:
-        raise InputError(f"no dataset at {name!r}: no such folder or file")
-    raise InputError(f"unknown dataset {name!r}: {nearest(name, NAMES)} (or the path of a folder, .npz or .parquet)")
+        raise InputError(
+            f"no dataset at {name!r}: no such folder or file; hf:OWNER/NAME is one of the Hugging Face hub"
+        )
+    others = "hf:NAME of the Hugging Face hub, or the path of a folder, .npz or .parquet"
+    raise InputError(f"unknown dataset {name!r}: {nearest(name, NAMES)} (or {others})")
 
 
 def _read(origin: Origin, data_root: Path, form: Decoding) -> Split:
@@ -197,7 +217,8 @@ def _check_labels(split: Split, name: str) -> None:
         empty = (data.labels.bincount(minlength=classes) == 0).nonzero().flatten().tolist()
         if empty:
             kind = "test images" if part == "test" else "images"
-            raise InputError(f"{name}: class {split.class_names[empty[0]]!r} has no {kind}")
+            hint = "; labels begin with 0" if empty[0] == 0 and split.class_names[0] == "0" else ""
+            raise InputError(f"{name}: class {split.class_names[empty[0]]!r} has no {kind}{hint}")
 
 
 def _check_shapes(train: ImageSet, test: ImageSet, size: int | None, channels: int | None, name: str) -> None:

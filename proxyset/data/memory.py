@@ -23,7 +23,8 @@ def is_in_memory(source: object) -> bool:
 
 
 def read_memory(source: Any, form: Decoding) -> Split:
-    """Read a torch `Dataset` of (image, integer label), or (images, labels), or (x_train, y_train, x_test, y_test).
+    """Read a torch `Dataset` of (image, integer label), or one to train on and one to test on, or (images, labels), or
+    (x_train, y_train, x_test, y_test).
 
     Images are arrays or tensors of one size, 0..255 or real numbers in 0..1, or PIL images, which are decoded as those
     of a folder are. A `Dataset` may name its classes in an attribute `classes`, as torchvision's do.
@@ -32,10 +33,9 @@ def read_memory(source: Any, form: Decoding) -> Split:
         InputError: images or labels that cannot be read.
     """
     if isinstance(source, torch.utils.data.Dataset):
-        train, reading = _read_pairs(source, form)
-        names = getattr(source, "classes", None)
-        named = tuple(map(str, names)) if names else numbered(train, "the torch Dataset")
-        return Split(train, None, named, whole=True, reading=reading)
+        return _read_datasets([source], form)
+    if all(isinstance(one, torch.utils.data.Dataset) for one in source):
+        return _read_datasets(source, form)
     train, reading = _read_images(source[0], source[1], "the training images", form)
     test = None
     if len(source) == 4:
@@ -43,6 +43,19 @@ def read_memory(source: Any, form: Decoding) -> Split:
         test, of_test = _read_images(source[2], source[3], "the test images", alike)
         reading += of_test
     return Split(train, test, numbered(train, "the training images"), whole=test is None, reading=reading)
+
+
+def _read_datasets(datasets: Sequence[Any], form: Decoding) -> Split:
+    """One torch `Dataset`, which is split later, or one to train on and one to test on."""
+    train, reading = _read_pairs(datasets[0], form)
+    names = getattr(datasets[0], "classes", None)
+    named = tuple(map(str, names)) if names else numbered(train, "the torch Dataset")
+    if len(datasets) == 1:
+        return Split(train, None, named, whole=True, reading=reading)
+    if len(datasets) > 2:
+        raise InputError(f"torch Datasets are one, or one to train on and one to test on, got {len(datasets)}")
+    test, of_test = _read_pairs(datasets[1], replace(form, channels=train.images.shape[1]))
+    return Split(train, test, named, reading=reading + of_test)
 
 
 def _read_pairs(source: Any, form: Decoding) -> tuple[ImageSet, Reading]:

@@ -16,6 +16,7 @@ TARGETS = "targets"  # soft targets of the training images, N×classes
 NAMES = "class_names"
 EXPORT = "proxyset"  # in our own export; says which version made it
 PART = 4096  # images that are converted at once
+CLOSE = 1e-4  # how far real numbers may lie beyond 0..1, by rounding
 _KEYS = (  # (images, labels) of the training and of the test split: Keras and our own export, MedMNIST, unsplit
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
@@ -81,7 +82,7 @@ def arrays_to_set(images: np.ndarray, labels: np.ndarray, where: str, targets: n
     pixels = torch.empty(images.shape, dtype=torch.uint8)
     for start in range(0, len(images), PART):  # in parts: real numbers take eight times the room of bytes
         part = images[start : start + PART]
-        part = np.round(part * 255) if part.dtype.kind == "f" else part
+        part = np.round(part.clip(0, 1) * 255) if part.dtype.kind == "f" else part
         pixels[start : start + PART] = torch.from_numpy(np.ascontiguousarray(part.astype(np.uint8)))
     return ImageSet(pixels, torch.from_numpy(labels.astype(np.int64)), as_targets(targets, where))
 
@@ -99,8 +100,13 @@ def _check_values(images: np.ndarray, where: str) -> None:
     if images.dtype.kind == "f":
         if not np.isfinite([low, high]).all():
             raise InputError(f"{where}: images hold NaN or infinite values")
-        if low < 0 or high > 1:
-            raise InputError(f"{where}: images of real numbers must lie in 0..1, found {low}..{high}")
+        if low < -CLOSE or high > 1 + CLOSE:
+            scale = (
+                "(x + 1) / 2" if low >= -1 and high <= 1 else "x / 255" if low >= 0 and high <= 255 else "(x - a) / b"
+            )
+            raise InputError(
+                f"{where}: images of real numbers must lie in 0..1, found {low:g}..{high:g}: {scale} brings them there"
+            )
     elif low < 0 or high > 255:
         raise InputError(f"{where}: images must hold 0..255, found {images.dtype} {low}..{high}")
 

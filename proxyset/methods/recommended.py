@@ -1,6 +1,6 @@
 """What `proxyset build --within` makes where no method is named: what `docs/results/minutes.md` measured as best.
 
-This file can be read without torch, and its choice depends on no clock, so that `--resume` makes it again.
+This file can be read without torch. Its choice depends on no clock, so that `--resume` makes it again.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from proxyset.methods.dm import DM
 from proxyset.methods.krr import KRR
 from proxyset.methods.synthesis import FIRST
 
+NET = "convnet-w32"
 SMALLEST = 16  # pixels: below it, half of a side shows too little
 MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
 TRAINED: dict[str, Any] = {"networks": "between", "weight_classes": 3.0}
@@ -35,7 +36,10 @@ def recommended(given: Method, problem: Problem, seconds: float) -> tuple[Method
     if isinstance(given, KRR) and problem.spec.size < SMALLEST:
         with contextlib.suppress(InputError):  # something that only `krr` has was asked for
             given = DM(**mine)
-    chosen = _for_krr() if isinstance(given, KRR) else _for_dm(problem, seconds)
+    from proxyset.nets.depth import suited
+
+    net = {"net": suited(NET, problem.spec.size)}
+    chosen = net | (_for_krr() if isinstance(given, KRR) else _for_dm(problem, seconds))
     # Four images in one, where that leaves enough pixels, every class has the images to begin with, and learning does
     # not start from a set, which has its own.
     enough = problem.spec.size >= SMALLEST and 4 * problem.ipc <= min(problem.counts)
@@ -50,11 +54,11 @@ def recommended(given: Method, problem: Problem, seconds: float) -> tuple[Method
 
 
 def _for_krr() -> dict[str, Any]:
-    return {"net": KRR.quick_net, "batch_real": 512}
+    return {"batch_real": 512}
 
 
 def _for_dm(problem: Problem, seconds: float) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"net": DM.quick_net, "batch_real": 64, "lr_img": 5.0}
+    chosen: dict[str, Any] = {"batch_real": 64, "lr_img": 5.0}
     if problem.spec.channels == 1:  # MNIST and FashionMNIST learn less from trained networks, CIFAR-10 more
         return chosen | {"schedule_img": "cosine"}
     affordable = int(SHARE * seconds / (len(problem.real) * problem.spec.size**2 * PASS))  # epochs of all trainings

@@ -180,7 +180,7 @@ def _train(course: Course, problem: Problem, context: Context, wanted: Wanted, u
 
 def _hooks(course: Course, model: nn.Module, states: list[State], context: Context, images: int) -> Hooks:
     """Keep the weights after every epoch in `states`; show progress within an epoch too, which can take minutes."""
-    progress = part_of(context.progress, course.net)
+    progress = part_of(context.progress, f"{course.net}, training {course.number + 1}")
     seen = 0
 
     def show(index: Tensor, logits: Tensor) -> None:

@@ -90,14 +90,16 @@ class LearnedMethod(Formed, Method):
         """After how many steps the work repeats, where the first step of each round takes longer than the others."""
         return self.steps_per_iteration(problem)
 
-    def for_time(self, seconds: float) -> Self:
-        """The method for a build that may take so long, its iterations apart.
+    def for_time(self, seconds: float, size: int) -> Self:
+        """The method for a build that may take so long on images of so many pixels a side, its iterations apart.
 
         Where the user left the network open, a narrow one where it was measured to reach more in such a time.
         """
         if self.quick_net is None or seconds > QUICK or "net" in self.model_fields_set:
             return self
-        return self.model_copy(update={"net": self.quick_net})
+        from proxyset.nets.depth import suited
+
+        return self.model_copy(update={"net": suited(self.quick_net, size)})
 
     def advice(self) -> str:
         """What to change where the loss is no longer a number."""
@@ -105,8 +107,9 @@ class LearnedMethod(Formed, Method):
 
     def condense(self, problem: Problem, context: Context) -> ImageSet:
         self.check(problem)
-        synthesis, checkpoint = self.start(problem, context), context.checkpoint
-        saved = checkpoint.restore() if checkpoint is not None else None
+        checkpoint = context.checkpoint
+        saved = checkpoint.restore() if checkpoint is not None else None  # what refuses comes before what trains
+        synthesis = self.start(problem, context)
         if saved:  # a state without tensors is that of before the first step
             synthesis.set_state(saved)
         each, total = self.steps_per_iteration(problem), self.total_steps(problem)

@@ -24,11 +24,28 @@ def say_if_shallow(say: Callable[[str], None], net: str | Arch, spec: DatasetSpe
 
 
 def depth_advice(net: str | Arch, size: int) -> str | None:
-    """What to say of a network for images of `size` pixels; None where its depth suits them, or it is no ConvNet.
+    """What to say of a network for images of `size` pixels; None where its depth suits them, or it is no ConvNet."""
+    shallow = _shallow(net, size)
+    if shallow is None:
+        return None
+    side = size // 2**shallow.depth
+    return (
+        f"a ConvNet of depth {shallow.depth} leaves maps of {side}×{side} of {size} pixels, and its head gets "
+        f"{shallow.width * side**2:,} inputs: {suited(f'convnet-w{shallow.width}', size)} is meant for this size"
+    )
 
-    Each block halves the maps. The depth that is advised leaves 4 to 7 pixels of them, as in the literature: 3 blocks
-    for 32 pixels, 4 for 64, 5 for 128.
+
+def suited(net: str, size: int) -> str:
+    """A ConvNet whose name leaves its depth open, with the depth that is meant for images of `size` pixels.
+
+    Each block halves the maps. That depth leaves 4 to 7 pixels of them, as in the literature: 3 blocks for 32 pixels, 4
+    for 64, 5 for 128. Up to 32 pixels the name stays as it is.
     """
+    return net if size <= PAPER else f"{net}-d{(size // MEANT).bit_length() - 1}"
+
+
+def _shallow(net: str | Arch, size: int) -> Arch | None:
+    """The network, if it is a ConvNet of too few blocks for images of `size` pixels."""
     if isinstance(net, str):
         if NETS.knows(net):
             return None
@@ -36,11 +53,5 @@ def depth_advice(net: str | Arch, size: int) -> str | None:
             net = Arch.parse(net, size=size)
         except InputError:  # a user's own network, or none
             return None
-    side = size // 2**net.depth
-    if size <= PAPER or net.pooling == "none" or side <= LARGEST:
-        return None
-    deep = (size // MEANT).bit_length() - 1
-    return (
-        f"a ConvNet of depth {net.depth} leaves maps of {side}×{side} of {size} pixels, and its head gets "
-        f"{net.width * side**2:,} inputs: convnet-d{deep} is meant for this size"
-    )
+    fits = size <= PAPER or net.pooling == "none" or size // 2**net.depth <= LARGEST
+    return None if fits else net

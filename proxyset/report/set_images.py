@@ -32,8 +32,9 @@ def gallery(proxies: Mapping[str, ProxySet]) -> Gallery:
     """
     sets = list(proxies.items())
     spec = sets[0][1].spec
-    classes = range(min(spec.classes, MOST_CLASSES))
     each = max(proxy.spec.channels * proxy.spec.size**2 for _, proxy in sets)
+    most = min(MOST_CLASSES, max(1, MOST_PIXELS // (each * (len(sets) + 1))))  # an image to know each by, and a sheet
+    classes = range(min(spec.classes, most))
     room = max(1, MOST_PIXELS // (each * len(classes) * len(sets)))
     shown = []
     for number in classes:
@@ -43,8 +44,8 @@ def gallery(proxies: Mapping[str, ProxySet]) -> Gallery:
     notes = []
     if max(proxy.ipc for _, proxy in sets) > room:
         notes.append(f"The first {room} of each are shown.")
-    if spec.classes > MOST_CLASSES:
-        notes.append(f"The first {MOST_CLASSES} of {spec.classes} classes are shown.")
+    if spec.classes > most:
+        notes.append(f"The first {most} of {spec.classes} classes are shown.")
     return Gallery(shown, " ".join(notes), open=len(sets) > 1 and len(classes) <= FEW_CLASSES)
 
 

@@ -56,6 +56,11 @@ def test_a_set_can_be_given_a_name(folder: Path) -> None:
     [
         ("digit", {}, "unknown dataset 'digit': did you mean 'digits'"),
         ("nothing.npz", {}, "no such folder or file"),
+        ("owner/flowers", {}, "hf:OWNER/NAME"),
+        ("flowers", {}, "hf:NAME"),
+        ([pixels(4, 8, 8), [0, 1, 0, 1]], {}, "got list"),
+        (pixels(4, 8, 8), {}, "got ndarray"),
+        ((pixels(6, 8, 8), np.arange(6) % 3 + 1), {}, "class '0' has no images; labels begin with 0"),
         ("some/where", {}, "no such folder or file"),
         ("~nobody-of-this-name/images", {}, "no such folder or file"),
         ("images/\0", {}, "no such folder or file"),

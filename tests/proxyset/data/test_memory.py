@@ -67,6 +67,19 @@ def test_tuples_of_images_and_labels(kind: Any) -> None:
     assert torch.equal(data.test.images[:, 0], torch.from_numpy(IMAGES[:4]))
 
 
+def test_real_numbers_may_lie_beyond_by_rounding() -> None:
+    overshot = np.where(IMAGES.max() == IMAGES, 1 + 1e-6, IMAGES / 255)
+    expected = np.where(IMAGES.max() == IMAGES, 255, IMAGES)
+    assert np.array_equal(load((overshot, LABELS, overshot, LABELS)).train.images[:, 0], expected)
+
+
+def test_two_torch_datasets_are_one_to_train_on_and_one_to_test_on() -> None:
+    pictures = [Image.fromarray(image) for image in IMAGES]
+    data = load((Pairs(pictures, LABELS), Pairs(pictures[:6], LABELS[:6])))
+    assert len(data.train) == len(IMAGES)
+    assert np.array_equal(data.test.images[:, 0], IMAGES[:6])
+
+
 def test_colour_images_and_a_wanted_size() -> None:
     data = load(([Image.fromarray(image) for image in pixels(20, 12, 12, 3)], LABELS), size=9, channels=1)
     assert data.train.images.shape[1:] == (1, 9, 9)
@@ -84,6 +97,8 @@ def test_colour_images_and_a_wanted_size() -> None:
         ((IMAGES, ["0", "1"] * 10), "labels must be integers"),
         ((IMAGES, [0.0, float("inf")] * 10), "labels must be integers"),
         ((IMAGES / 100.0, LABELS), "must lie in 0..1"),
+        ((IMAGES / 1.0, LABELS), "x / 255 brings them there"),
+        ((IMAGES / 127.5 - 1, LABELS), r"\(x \+ 1\) / 2 brings them there"),
         ((IMAGES, [0, 7] * 10), "has no images"),
     ],
 )

@@ -56,6 +56,19 @@ def test_a_folder_of_odd_images_says_what_was_done_and_can_be_condensed(odd: Dat
     assert build(odd, "random", 1, progress=False).data.images.shape == (2, 3, SIZE, SIZE)
 
 
+def test_numbers_of_12_bits_in_images_of_16_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As scanners write them: divided by 257 they would be nearly black, which nobody would see."""
+    for most, dark in ((4095, True), (65535, False)):
+        for number in range(4):
+            place = tmp_path / str(most) / str(number % 2)
+            place.mkdir(parents=True, exist_ok=True)
+            values = np.linspace(0, most, SIZE * SIZE).astype(np.uint16).reshape(SIZE, SIZE)
+            Image.fromarray(values).save(place / f"{number}.png")
+        load(tmp_path / str(most))
+        assert ("which leaves 17 grey levels" in caplog.text) == dark
+        caplog.clear()
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_image_is_refused_by_name(name: str, tmp_path: Path) -> None:
     content, words = REFUSED[name]

@@ -11,6 +11,7 @@ from proxyset.methods.base import Method, Problem
 from proxyset.methods.dm import DM
 from proxyset.methods.krr import KRR
 from proxyset.methods.recommended import name_for, recommended
+from proxyset.nets.depth import depth_advice
 
 
 def problem(size: int = 16, each: int = 40, ipc: int = 2, channels: int = 3) -> Problem:
@@ -82,7 +83,7 @@ def test_trainings_are_of_the_network_that_their_time_is_counted_for() -> None:
     """However long there is: beyond two hours `for_time` leaves the papers' wide network."""
     method, _ = recommended(DM(), problem(), 3 * 3600)
     assert isinstance(method, DM)
-    assert method.for_time(3 * 3600).net == "convnet-w32"
+    assert method.for_time(3 * 3600, 32).net == "convnet-w32"
 
 
 def test_no_networks_are_trained_where_an_image_cannot_be_held_out() -> None:
@@ -95,6 +96,12 @@ def test_what_is_given_stays() -> None:
 
 
 def test_a_narrow_network_where_it_is_left_open_and_the_time_is_short() -> None:
-    assert DM().for_time(600).net == "convnet-w32"
-    assert DM().for_time(10 * 3600).net == DM().net
-    assert DM(net="convnet-w64").for_time(600).net == "convnet-w64"
+    assert DM().for_time(600, 32).net == "convnet-w32"
+    assert DM().for_time(10 * 3600, 32).net == DM().net
+    assert DM(net="convnet-w64").for_time(600, 32).net == "convnet-w64"
+
+
+@pytest.mark.parametrize("size", [48, 64, 128, 224])
+def test_large_images_take_a_network_that_is_deep_enough(size: int) -> None:
+    for net in (DM().for_time(600, size).net, chosen(DM(), problem(size=size))["net"]):
+        assert depth_advice(net, size) is None
