@@ -79,11 +79,13 @@ class Session:
         """The gradients of any network, or of others of its structure."""
         return Gradients(engine, net, self.footprint(net, channels, size))
 
-    def features(self, engine: Engine, name: str, shape: Shape, view: View = Embedding) -> Features:
+    def features(
+        self, engine: Engine, name: str, shape: Shape, view: View = Embedding, condensing: bool = True
+    ) -> Features:
         """The features of the network called `name`, compiled once."""
-        key = engine, name, tuple(shape.items()), view
+        key = engine, name, tuple(shape.items()), view, condensing
         if key not in self._features:
-            net = outline(name, **shape, condensing=True)
+            net = outline(name, **shape, condensing=condensing)
             cost = self.footprint(net, shape["channels"], shape["size"])
             self._features[key] = Features(engine, net, cost, view)
         return self._features[key]

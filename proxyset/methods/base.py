@@ -109,10 +109,10 @@ class Context:
         self._used.append(gradients)
         return gradients
 
-    def features(self, net: str, spec: DatasetSpec, view: View | None = None) -> Features:
+    def features(self, net: str, spec: DatasetSpec, view: View | None = None, condensing: bool = True) -> Features:
         """The features of the network called `net`, as the engine computes them (None: those its classifier sees)."""
-        more = () if view is None else (view,)
-        features = self.session.features(self.engine, net, spec.shape, *more)
+        more = {} if view is None else {"view": view}
+        features = self.session.features(self.engine, net, spec.shape, condensing=condensing, **more)
         self._used.append(features)
         return features
 

@@ -69,7 +69,7 @@ class DM(Augmented):
         0.0,
         ge=0,
         description="weight of the synthetic images' cross-entropy, times the network's accuracy (0 to 1) on the real "
-        "images of the step (IDM: 50, and a running accuracy)",
+        "images of the step (IDM: 0.5, or 0.1 at 50 per class, and a running accuracy)",
     )
 
     def image_lr(self, ipc: int) -> float:

@@ -29,7 +29,7 @@ class LabelDistillation:
         if problem.start is not None and problem.start.targets is not None:
             self.targets = problem.start.targets.reshape(-1, self.spec.classes).to(self.device)
         self.moments = Moments.zeros(self.targets)
-        self.features = context.features(method.net, self.spec)
+        self.features = context.features(method.net, self.spec, condensing=False)
         self.gradients = context.gradients(method.net, self.spec)
         self.student = self.fresh()
         self.weights = self.student.weights()
