@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from proxyset.artefact.proxy_set import ProxySet
     from proxyset.compute.session import Session
     from proxyset.data.spec import Dataset
+    from proxyset.methods.base import Method
 
 STORE = Path("proxysets")
 
@@ -119,21 +121,17 @@ def build_command(argv: list[str]) -> None:
     from proxyset.data.load import load
 
     session = Session(command.compute)  # refuses a device that is not there before anything is read
-    dataset = load(command.data.dataset, progress=True, **command.data.choices())
     seeds = command.how.seeds or (command.how.seed,)
+    _check_out(command, seeds)
+    dataset = load(command.data.dataset, progress=True, **command.data.choices())
     method = extract(command, method_class)
     if wanted_method is None and command.how.within is not None:
         problem = ProxySpec(dataset, method, command.how.ipc, trace=command.how.trace).problem
         method, why = recommended(method, problem, command.how.within)
         say(why)
-    how, keep_as = command.how, command.output.keep_as
-    wanted = {
-        seed: ProxySpec(dataset, method, how.ipc, seed, keep_as, trace=how.trace, film=how.film) for seed in seeds
-    }
-    method.check(wanted[seeds[0]].problem)
+    sets = _wanted(command, dataset, method, seeds)
     if command.output.nets and not len(dataset.test):
         raise no_test_images(dataset.spec.name, dataset.source, "or leave out `nets`")
-    sets = {_output(command, spec): spec for spec in wanted.values()}
     within = command.how.within
     if within is not None and command.output.resume:
         sets, session = recall(sets, within, session)
@@ -160,14 +158,36 @@ def build_command(argv: list[str]) -> None:
         say(f"{path}\n{picture_path(path)}")
 
 
+def _check_out(command: Build, seeds: Sequence[int]) -> None:
+    """Refuse what --out names before images are read, which can take minutes."""
+    for path in [_named(command, seed) for seed in seeds]:
+        if path is not None and not (command.output.resume or command.output.force):
+            claim_set(path).release()
+
+
+def _wanted(command: Build, dataset: Dataset, method: Method, seeds: Sequence[int]) -> dict[Path, ProxySpec]:
+    """The sets, by their files: one for each seed."""
+    from proxyset.artefact.build import ProxySpec
+
+    how, keep_as = command.how, command.output.keep_as
+    sets = [ProxySpec(dataset, method, how.ipc, seed, keep_as, trace=how.trace, film=how.film) for seed in seeds]
+    method.check(sets[0].problem)
+    return {_output(command, spec): spec for spec in sets}
+
+
 def _output(command: Build, wanted: ProxySpec) -> Path:
-    """The artefact's file for one seed; `{seed}` in --out stands for it."""
+    """The artefact's file for one seed."""
+    return _named(command, wanted.seed) or STORE / f"{wanted.stem}.safetensors"
+
+
+def _named(command: Build, seed: int) -> Path | None:
+    """What --out says for a seed, for which `{seed}` in it stands; None where it says nothing."""
     out = command.output.out
     if out is None:
-        return STORE / f"{wanted.stem}.safetensors"
+        return None
     if len(command.how.seeds or ()) > 1 and "{seed}" not in str(out):
         raise InputError("with several `seeds`, `out` needs '{seed}' in its name, such as sets/mine-{seed}.safetensors")
-    path = Path(str(out).replace("{seed}", str(wanted.seed)))
+    path = Path(str(out).replace("{seed}", str(seed)))
     if path.suffix != ".safetensors":
         raise InputError(f"`out` names the artefact's file, which ends in .safetensors, got {str(path)!r}")
     return path

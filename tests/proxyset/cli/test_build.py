@@ -154,7 +154,7 @@ def test_a_network_of_too_few_blocks_is_said_once(cli: Cli, tmp_path: Path, capl
     argv = ["build", "--dataset", "mine", "--size", 72, "--method", "herding", "--net", "convnet-w2-d2", "--epochs", 1]
     result = cli(*argv, "--out", "set.safetensors")
     assert result.code == 0, result.err
-    assert caplog.text.count("convnet-d4 is meant for this size") == 1
+    assert caplog.text.count("convnet-w2-d4 is meant for this size") == 1
 
 
 def test_a_loss_that_turns_nan_ends_with_exit_code_1(cli: Cli, tmp_path: Path) -> None:

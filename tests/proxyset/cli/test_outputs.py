@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxyset.artefact.outputs import is_picture
-from tests.proxyset.cli.made import Cli, Result, save_npz, snapshot, tensor_bytes
+from tests.proxyset.cli.made import Cli, Result, assert_refused, save_npz, snapshot, tensor_bytes
 
 
 def build(cli: Cli, *argv: object) -> Result:
@@ -27,6 +27,15 @@ def test_a_link_to_a_set_of_ours_is_followed_with_a_line(
     assert tensor_bytes(tmp_path / "there" / "set.safetensors") != before
     assert sorted(os.listdir(tmp_path)) == ["link.png", "link.safetensors", "there", "three.npz"]
     assert sorted(os.listdir(tmp_path / "there")) == ["set.png", "set.safetensors"]
+
+
+def test_what_is_there_is_refused_before_images_are_read(cli: Cli, tmp_path: Path) -> None:
+    save_npz(tmp_path / "three.npz")
+    assert build(cli, "--out", "set.safetensors").code == 0
+    before = snapshot(tmp_path)
+    for out, words in (("set.safetensors", "exists"), ("set", "ends in .safetensors")):
+        assert_refused(cli("build", "--dataset", "not-there.npz", "--out", out), words)
+    assert snapshot(tmp_path) == before
 
 
 def test_resume_of_nothing_says_so_and_builds(cli: Cli, tmp_path: Path) -> None:
