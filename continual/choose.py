@@ -1,5 +1,6 @@
 """From what a user calls a memory to where its images come from."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from continual.trainer import Trainer
 from proxyset.errors import InputError, nearest
 from proxyset.methods.base import Method
 from proxyset.methods.registry import METHODS, get_method
+from proxyset.names import path_name
 from proxyset.plain_yaml import parse_yaml
 from proxyset.registry import is_reference
 from proxyset.settings import short
@@ -108,6 +110,22 @@ def label(memory: str) -> str:
     name, own = split_memory(memory)
     stem = name.partition(":")[2] if is_reference(name) else Path(name.split(",")[0]).stem
     return "-".join([stem, *own])
+
+
+def folder_name(memory: str, before: str = "", after: str = "", *, longest: int = 100) -> str:
+    """What a memory's folder is called: its label between some words.
+
+    Where that is longer than so many bytes, a digest stands for the settings, because a name that is cut would be that
+    of other settings too.
+    """
+    full = label(memory)
+    whole = path_name(f"{before}{full}{after}", longest=longest)
+    if whole == path_name(f"{before}{full}{after}", longest=2 * longest):
+        return whole
+    digest = hashlib.sha256(full.encode()).hexdigest()[:8]
+    room = max(1, longest - len(f"{before}-{digest}{after}".encode()))
+    stem = path_name(label(split_memory(memory)[0]), longest=room)
+    return path_name(f"{before}{stem}-{digest}{after}", longest=longest)
 
 
 def short_names(memories: Sequence[str]) -> dict[str, str]:

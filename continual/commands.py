@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from proxyset.advice import advice
 from proxyset.cli.app import say
 from proxyset.cli.options import extract, flatten
 from proxyset.cli.parse import parse
-from proxyset.errors import InputError, interruptible
+from proxyset.errors import MOST_TO_LIST, InputError, interruptible
 from proxyset.names import clean_name, path_name
 from proxyset.settings import Compute
 
@@ -37,10 +38,11 @@ RUNS = Path("runs")
 def run_command(argv: list[str]) -> None:
     command = parse(RunCommand, argv, "continual run")
     from continual.api import StreamRun
-    from continual.choose import label
+    from continual.choose import folder_name
     from continual.loading import load_stream
     from continual.page import save_results_page
     from continual.report import print_report
+    from continual.schemes.given import check_given
     from continual.trainer import Trainer
     from proxyset.compute.session import Session
     from proxyset.loggers import Subject, logging_to
@@ -48,9 +50,10 @@ def run_command(argv: list[str]) -> None:
     check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
     learning, memory = command.learning, command.memory.memory
+    check_given(learning, [(memory, learning.kd)])
     stream = load_stream(extract(command, StreamChoice), data_root=command.stream.data_root, seed=seed, progress=True)
     kd = "-kd" if learning.kd else ""
-    name = path_name(f"continual-{stream.name}-{label(memory)}{kd}-seed{seed}", longest=200)
+    name = folder_name(memory, f"continual-{stream.name}-", f"{kd}-seed{seed}", longest=200)
     folder, force = command.output.out or RUNS / name, command.output.force
     with folders.claim(folder, folders.RUN, force=force, resume=command.output.resume) as claimed:
         trainer = Trainer(stream, learning, seed=seed, session=session, progress=True)
@@ -63,7 +66,7 @@ def run_command(argv: list[str]) -> None:
         announce_run(run)
         settings = Subject(claimed.path.name, claimed.path.parent, flatten(command))
         with (
-            resumable(folder),
+            resumable(folder, again("run", argv, force=force)),
             folders.begun(claimed, folders.RUN, force=force) as place,
             logging_to(command.output.log_to, settings) as log,
         ):
@@ -104,12 +107,21 @@ def announce(stream: Stream, what: str) -> None:
         say(line)
 
 
+def announce_building(sets: Sequence[str]) -> None:
+    """Say which sets of memories are missing and built first, but not page after page."""
+    for line in sets[:MOST_TO_LIST]:
+        say(f"to build first: {line}")
+    if len(sets) > MOST_TO_LIST:
+        say(f"and {len(sets) - MOST_TO_LIST} more sets")
+
+
 def announce_run(run: StreamRun) -> None:
     """Say how long the rest of a run will take, and what would be shorter."""
     from continual.estimate import estimate, savings
     from proxyset.nets.depth import say_if_shallow
 
     scheme = run.scheme
+    announce_building(scheme.memory.to_build(run.finished))
     say_if_shallow(scheme.trainer.session.say_once, scheme.trainer.net, scheme.trainer.spec)
     seconds = estimate(scheme, run.finished)
     cheaper = savings(seconds, scheme.learning, scheme.trainer.spec.size)
@@ -131,18 +143,23 @@ def announce_estimate(device: torch.device, estimate: Estimate, cheaper: Mapping
         say(line)
 
 
+def again(command: str, argv: Sequence[str], *, force: bool) -> str:
+    """The words that go on with what a command began. `--resume` does not go with `--force`, which a file may give."""
+    kept = [word for word in argv if word not in ("--resume", "--force")]
+    unforced = ["--no-force"] if force and "--force" not in argv else []
+    return f"continual {command} {shlex.join([*kept, *unforced, '--resume'])}"
+
+
 @contextlib.contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Say after an interruption how to go on."""
+def resumable(folder: Path, words: str) -> Iterator[None]:
+    """Say after an interruption the words that go on."""
     try:
         with interruptible():
             yield
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             say("")  # end the progress line
-        raise KeyboardInterrupt(
-            f"interrupted; finished tasks are kept in {str(folder)!r}: the same command with --resume goes on"
-        ) from None
+        raise KeyboardInterrupt(f"interrupted; finished tasks are kept in {str(folder)!r}; to go on: {words}") from None
 
 
 # compare
@@ -164,18 +181,24 @@ def compare_command(argv: list[str]) -> None:
     force, resume = command.output.force, command.output.resume
     with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:
         cells = make_cells_of(command, claimed.path.absolute(), session)
-        streams = Streams()
-        estimate, finished = check_cells(cells, session, resume=not force, streams=streams)
+        streams, to_build = Streams(progress=True), dict[str, None]()  # both runs of a memory need the same sets
+
+        def note(run: StreamRun) -> None:
+            to_build.update(dict.fromkeys(run.scheme.memory.to_build(run.finished)))
+
+        estimate, finished = check_cells(cells, session, resume=not force, streams=streams, on_run=note)
         pool = choose_pool(command.placement, session.device, len(group(cells)))
         say_how_it_begins(command.output, finished, claimed.path)
         at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
         stream = streams.of(cells[0])
         announce(stream, f"{len(cells)} runs, {at_once}")
+        announce_building(list(to_build))
         share = Estimate(*(seconds / (pool.workers or 1) for seconds in estimate))
         fewer = {"seeds=0": "no spread over seeds"} if len(command.memory.seeds) > 1 else {}
         cheaper = fewer | savings(share, command.training, stream.tasks[0].data.spec.size)
         announce_estimate(session.device, share, cheaper)
-        with resumable(folder), folders.begun(claimed, folders.COMPARISON, force=force) as place:
+        resumed = resumable(folder, again("compare", argv, force=force))
+        with resumed, folders.begun(claimed, folders.COMPARISON, force=force) as place:
             results = run_cells(cells, pool, Teller(len(cells)), streams)
             write_summary(results, place)
             save_results_page(results, place)
@@ -186,13 +209,16 @@ def compare_command(argv: list[str]) -> None:
 def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
     """The runs of a comparison in `folder`."""
     from continual.compare import Common, make_cells
+    from continual.schemes.given import check_given
     from proxyset.files import in_full
 
     memory, budget = command.memory, extract(command, Budget)
     budget = budget.model_copy(update={"store": in_full(budget.store)})  # workers may have another working folder
     data_root = in_full(command.stream.data_root)
     common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
-    return make_cells(memory.memory, memory.seeds, memory.kd, common)
+    cells = make_cells(memory.memory, memory.seeds, memory.kd, common)
+    check_given(command.training, {(cell.memory, cell.kd) for cell in cells})
+    return cells
 
 
 class Teller:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from continual.api import StreamRun, learn_stream
-from continual.choose import check_settings, label, settings_of
+from continual.choose import check_settings, folder_name, settings_of
 from continual.estimate import Estimate, seconds_to_learn
 from continual.folder import RUN, claim
-from continual.loading import load_stream
+from continual.loading import make_stream, read_data
 from continual.results import StreamResult
 from continual.schemes.registry import scheme_class
 from continual.settings import Budget, Learning, StreamChoice, TaskTraining
@@ -17,8 +17,9 @@ from continual.stream import Stream
 from continual.trainer import Trainer
 from proxyset.compute.parallel import Pool, run_jobs
 from proxyset.compute.session import Session
+from proxyset.data.spec import Dataset
 from proxyset.errors import InputError, RunError
-from proxyset.names import path_name
+from proxyset.progress import Progress
 from proxyset.settings import Compute
 
 Distils = Literal["both", "with", "without"]
@@ -48,8 +49,7 @@ class Cell:
     @property
     def path(self) -> Path:
         """The folder of the run."""
-        name = path_name(label(self.memory))
-        return self.common.folder / f"{name}{'-kd' if self.kd else ''}-seed{self.seed}"
+        return self.common.folder / f"{folder_name(self.memory)}{'-kd' if self.kd else ''}-seed{self.seed}"
 
     @property
     def learning(self) -> Learning:
@@ -60,9 +60,6 @@ class Cell:
         """The budget, with those of the settings that the memory has."""
         budget = self.common.budget
         return budget.model_copy(update={"memory_settings": settings_of(self.memory, budget.memory_settings)})
-
-    def load(self) -> Stream:
-        return load_stream(self.common.stream, data_root=self.common.data_root, seed=self.seed)
 
     def prepare(self, stream: Stream, session: Session, *, resume: bool = False) -> StreamRun:
         """The run, checked, and with `resume` with what an earlier process finished of it.
@@ -91,18 +88,26 @@ class Cell:
 
 
 class Streams:
-    """Reads a stream once for as long as the next cell has the same: only an order of classes depends on the seed."""
+    """The streams of one comparison: its data is read once, and only an order of classes depends on the seed.
 
-    def __init__(self) -> None:
+    Args:
+        progress: see `proxyset.progress.shown`; for images that take long to decode.
+    """
+
+    def __init__(self, progress: Progress | bool = False) -> None:
+        self.progress = progress
+        self._data: list[Dataset] | None = None
         self._latest: tuple[int | None, Stream] | None = None
 
     def of(self, cell: Cell) -> Stream:
-        """The stream of a cell of one comparison."""
+        """The stream of a cell."""
         choice = cell.common.stream
+        if self._data is None:
+            self._data = read_data(choice, data_root=cell.common.data_root, progress=self.progress)
         seed = None if choice.tasks or choice.class_order else cell.seed
         if self._latest is None or self._latest[0] != seed:
             self._latest = None  # the earlier one may go before the next one comes
-            self._latest = seed, cell.load()
+            self._latest = seed, make_stream(self._data, choice, seed=cell.seed)
         return self._latest[1]
 
 
@@ -126,18 +131,26 @@ def make_cells(memories: Sequence[str], seeds: Sequence[int], kd: Distils, commo
     if not cells:
         raise InputError("nothing to compare: give at least one `memory` and one of `seeds`")
     if len({cell.path for cell in cells}) < len(cells):
-        raise InputError("two of the memories have the same name, which is that of their folder: rename a file")
+        raise InputError(
+            "two of the memories have the same name, which is that of their folder: rename a file, or a class"
+        )
     return cells
 
 
 def check_cells(
-    cells: Sequence[Cell], session: Session, *, resume: bool = False, streams: Streams | None = None
+    cells: Sequence[Cell],
+    session: Session,
+    *,
+    resume: bool = False,
+    streams: Streams | None = None,
+    on_run: Callable[[StreamRun], None] | None = None,
 ) -> tuple[Estimate, int]:
     """See that every cell can work, and estimate them all.
 
     Args:
-        streams: reads them, and has the latest (None: one of its own).
+        streams: what makes them of the data (None: one of its own).
         resume: count what earlier processes finished.
+        on_run: called with the run of every cell.
 
     Returns:
         What it will take to do all runs one after another, and how many tasks are finished.
@@ -154,6 +167,8 @@ def check_cells(
         stream = streams.of(of_seed[0])
         for cell in of_seed:
             run = cell.prepare(stream, session, resume=resume)
+            if on_run is not None:
+                on_run(run)
             key = cell.memory, cell.kd, run.finished
             if key not in known:
                 known[key] = seconds_to_learn(run.scheme, run.finished)
@@ -169,7 +184,7 @@ Job = list[Cell]
 
 
 class Worker:
-    """Does cells in one process, which compiles and measures a network once, and reads a stream of domains once."""
+    """Does cells in one process, which compiles and measures a network once, and reads the data once."""
 
     def __init__(self, compute: Compute, streams: Streams) -> None:
         self.session = Session(compute)
@@ -209,7 +224,7 @@ def run_cells(
     Args:
         pool: where they run (None: in this process, one after another).
         on_result: called with the number of a cell and its result, as they come.
-        streams: those of `check_cells`, which need not be read again in this process.
+        streams: those of `check_cells`, whose data need not be read again in this process.
 
     Raises:
         InputError, RunError: as the runs raise them.
@@ -227,5 +242,18 @@ def run_cells(
                 on_result(number, result)
 
     jobs = [[cells[number] for number in group] for group in numbers]
-    run_jobs(make, jobs, pool, collect)
+    run_jobs(make, jobs, pool, collect, _lost)
     return [results[number] for number in range(len(cells))]
+
+
+def _lost(job: Job, words: str) -> list[StreamResult]:
+    """What to say of a job whose worker died too often. There is no result without it, so the others end too.
+
+    Raises:
+        RunError: always.
+    """
+    with_kd = " (with or without distillation)" if len(job) > 1 else " + KD" * job[0].kd
+    raise RunError(
+        f"{job[0].memory}{with_kd}, seed {job[0].seed}: {words}; finished tasks are kept: `resume=True` with fewer "
+        "`workers` goes on"
+    )

@@ -38,26 +38,43 @@ def load_stream(
         InputError: no such data, tasks that do not share their classes, more steps than classes.
     """
     choice = choice or StreamChoice()
+    return make_stream(read_data(choice, data_root=data_root, progress=progress), choice, seed=seed)
+
+
+def read_data(
+    choice: StreamChoice, *, data_root: Path | str = "data", progress: Progress | bool | None = False
+) -> list[Dataset]:
+    """The datasets of a stream, which are the same for every seed: what takes long where images are decoded.
+
+    Raises:
+        InputError: no such data, or settings that go with other streams.
+    """
     if choice.validation:
         raise InputError("`validation` holds images out for a choice, and a stream makes none: leave it out")
+    if choice.new_classes and not choice.tasks:
+        raise InputError("`new_classes` is for `tasks`, of which none is named")
+    if choice.class_order and choice.tasks:
+        raise InputError("`class_order` is for one `dataset` split by class; `tasks` come in the order that they name")
 
     def read(name: str, **form: Any) -> Dataset:
         return load(name, data_root=data_root, progress=progress, **choice.form() | form)
 
     if not choice.tasks:
-        if choice.new_classes:
-            raise InputError("`new_classes` is for `tasks`, of which none is named")
-        datasets = [read(choice.dataset)]
-        stream = split_classes(datasets[0], choice.split(), seed=seed, limit=choice.limit, order=choice.class_order)
+        return [read(choice.dataset)]
+    return _told_apart(_in_one_shape([read(name) for name in choice.tasks], choice, read), choice.tasks)
+
+
+def make_stream(data: Sequence[Dataset], choice: StreamChoice, *, seed: int = 0) -> Stream:
+    """The stream of what `read_data` read.
+
+    Raises:
+        InputError: tasks that do not share their classes, more steps than classes.
+    """
+    if choice.tasks:
+        stream = join_domains(data, limit=choice.limit, new_classes=choice.new_classes)
     else:
-        datasets = _in_one_shape([read(name) for name in choice.tasks], choice, read)
-        datasets = _told_apart(datasets, choice.tasks)
-        if choice.class_order:
-            raise InputError(
-                "`class_order` is for one `dataset` split by class; `tasks` come in the order that they name"
-            )
-        stream = join_domains(datasets, limit=choice.limit, new_classes=choice.new_classes)
-    return replace(stream, reading=tuple(dataset.reading for dataset in datasets if dataset.reading))
+        stream = split_classes(data[0], choice.split(), seed=seed, limit=choice.limit, order=choice.class_order)
+    return replace(stream, reading=tuple(dataset.reading for dataset in data if dataset.reading))
 
 
 def _in_one_shape(datasets: list[Dataset], choice: StreamChoice, read: Callable[..., Dataset]) -> list[Dataset]:

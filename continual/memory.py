@@ -181,6 +181,17 @@ class Memory:
                 return seconds * (len(self.stream.tasks) - stage)
         return 0.0
 
+    def to_build(self, finished: int = 0) -> list[str]:
+        """What has to be built first after `finished` tasks, in words: a line for every set that is missing."""
+        lines: list[str] = []
+        if self.provider is None:
+            return lines
+        for stage, task in list(enumerate(self.stream.tasks))[finished:]:
+            quota = self.quota(stage)
+            if (path := self.provider.missing(task, quota)) is not None:
+                lines.append(f"{self.provider.name}, {quota} images per class of {task.name}, as {path}")
+        return lines
+
     def rehearsal(self, classes: int, since: int = 0, until: int | None = None) -> ImageSet:
         """What is kept of the tasks since..until − 1, normalised task by task, with the labels of the stream.
 

@@ -83,6 +83,13 @@ class MethodProvider(Provider):
         keep = keep_folder(store_path(wanted, self.session, self.store, task.name))
         return estimate.seconds + preparation_seconds(self.method, wanted.problem, self.session, keep)
 
+    def missing(self, task: Task, ipc: int) -> Path | None:
+        """None where it depends on the network that is being learned."""
+        wanted = self._spec(task.data, ipc)
+        if self.learner or self._learner_method() is not None or self._is_stored(wanted, task.name):
+            return None
+        return store_path(wanted, self.session, self.store, task.name)
+
     def formation(self, task: Task) -> int:
         return self.method.tiles_across()
 

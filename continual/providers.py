@@ -45,6 +45,10 @@ class Provider(ABC):
         """
         return 0.0
 
+    def missing(self, task: Task, ipc: int) -> Path | None:
+        """The file that `supply` will build first, where it builds one and that is known in advance."""
+        return None
+
     def formation(self, task: Task) -> int:
         """f: each image that `supply` gives holds f×f tiles, on each of which a network trains at full size."""
         return 1

@@ -12,11 +12,21 @@ from continual.trainer import Trainer
 from proxyset.checkpoint import State
 from proxyset.errors import InputError
 from proxyset.nets.classifier import Classifier
-from proxyset.train.recipe import Recipe
+from proxyset.train.recipe import Recipe, Training
+
+COMMON = frozenset({"net", "scheme", "augment", "trace", "kd"})
+"""Settings of every scheme; `check` refuses a `kd` that is on."""
+
+DISTILLING = frozenset({"kd_softmax", "temperature", "kd_weight"})
+STAGE = frozenset({*Training.model_fields, "epochs", "lr_every"})
+"""Those of `Learning.stage_recipe`."""
 
 
 class Scheme(ABC):
     """A way to learn a stream. To add one: one file with its class, one line in `registry.py`."""
+
+    own: ClassVar[frozenset[str]] = STAGE
+    """The settings that it uses, besides those of every scheme and of distillation."""
 
     distils: ClassVar[bool] = False
     """Whether it can learn from the answers of the previous network."""
@@ -38,6 +48,11 @@ class Scheme(ABC):
         """Raise `InputError` for what cannot work with this stream and memory. Subclasses add to it."""
         if learning.kd and not cls.distils:
             raise InputError(cls.without_kd)
+
+    @classmethod
+    def uses(cls, kd: bool) -> frozenset[str]:
+        """The settings of `Learning` that change what it does, with or without distillation."""
+        return COMMON | cls.own | (DISTILLING if kd and cls.distils else frozenset())
 
     @classmethod
     @abstractmethod

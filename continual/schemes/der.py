@@ -7,7 +7,7 @@ from torch import Tensor
 
 from continual.losses import replay_answers, replayed
 from continual.memory import rehearsed
-from continual.schemes.base import Scheme
+from continual.schemes.base import STAGE, Scheme
 from continual.schemes.eeil import half_and_half
 from continual.settings import NONE, Learning
 from continual.stream import Stream
@@ -26,6 +26,7 @@ class Der(Scheme):
     """
 
     keeps_answers = True
+    own = STAGE | {"current_data", "der_weight"}
     without_kd = "the answers that der keeps are what it distils: leave out `kd`"
     labels: ClassVar[bool] = False
     """Whether the memory's labels are learned too."""
@@ -89,3 +90,4 @@ class DerPlusPlus(Der):
     """DER, and the labels of the memory beside its answers."""
 
     labels = True
+    own = Der.own | {"der_labels"}

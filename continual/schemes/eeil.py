@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from continual.memory import rehearsed
-from continual.schemes.base import Scheme
+from continual.schemes.base import STAGE, Scheme
 from continual.settings import NONE, RESERVOIR, Learning
 from continual.stream import Stream
 from continual.trainer import Phase
@@ -26,6 +26,7 @@ class Eeil(Scheme):
     """
 
     distils = True
+    own = STAGE | {"current_data", "batches", "balance", "balance_epochs", "balance_lr"}
 
     @classmethod
     def check(cls, learning: Learning, stream: Stream, memory: str) -> None:

@@ -12,6 +12,7 @@ class GDumb(Afresh):
     """A fresh network on the memory only, trained as the core's evaluation trains (as in the public code of DM)."""
 
     phase = "afresh"
+    own = frozenset({"gdumb_epochs", "gdumb_batch_size", "gdumb_protocol"})
 
     @classmethod
     def check(cls, learning: Learning, stream: Stream, memory: str) -> None:

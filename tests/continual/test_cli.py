@@ -3,6 +3,7 @@
 import ast
 import json
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 
 from continual.cli import CompareCommand, ReportCommand, RunCommand, main
+from continual.schemes.base import Scheme
 from proxyset.cli.options import Command, flags
 from proxyset.folders import MARKER
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--net", "convnet-w4-d1", "--epochs", "2", "--balance-epochs", "2", "--ipc", "2")
+COMPARE = ("compare", "--dataset", "data.npz", "--steps", "2", *QUICK)
 
 
 def call(*argv: str) -> int:
@@ -80,7 +83,7 @@ def test_switches_go_both_ways_and_win_over_the_file(workplace: Path) -> None:
 
 
 def test_compare_and_its_report(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["compare", "--dataset", "data.npz", "--steps", "2", *QUICK, "--memory", "none", "random", "--seeds", "0"]
+    argv = [*COMPARE, "--memory", "none", "random", "--seeds", "0"]
     assert call(*argv, "--out", "grid") == 0
     assert {path.name for path in (workplace / "grid").iterdir()} == {
         *("none-seed0", "none-kd-seed0", "random-seed0", "random-kd-seed0"),
@@ -105,15 +108,52 @@ def test_a_finished_run_is_not_overwritten_unasked(capsys: pytest.CaptureFixture
     assert "is of other work (different: learning)" in capsys.readouterr().err
 
 
-def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from continual.schemes.base import Scheme
+def interrupted(self: Scheme, stage: int) -> None:
+    raise KeyboardInterrupt
 
-    def interrupted(self: Scheme, stage: int) -> None:
-        raise KeyboardInterrupt
 
+def test_an_interruption_says_how_to_go_on(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "force.yaml").write_text("force: true\n")
+    assert run("--memory", "random") == 0
+    test = Scheme.test
+    for words in ((), ("--force",), ("--config", "force.yaml"), ("--resume", "--lr", "0.2", "--out", "new folder")):
+        monkeypatch.setattr(Scheme, "test", interrupted)
+        assert run("--memory", "random", *words, out="first" if not words else "out") == 130
+        error = capsys.readouterr().err
+        assert "interrupted; finished tasks are kept" in error
+        program, *again = shlex.split(error.strip().splitlines()[-1].partition("to go on: ")[2])
+        assert program == "continual"
+        monkeypatch.setattr(Scheme, "test", test)
+        assert call(*again) == 0
+
+
+def test_an_interrupted_comparison_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = (*COMPARE, "--memory", "random", "--seeds", "0")
     monkeypatch.setattr(Scheme, "test", interrupted)
-    assert run("--memory", "random") == 130
-    assert "the same command with --resume goes on" in capsys.readouterr().err
+    assert call(*argv, "--kd", "without", "--force") == 130
+    again = shlex.join([*argv, "--kd", "without", "--resume"])
+    assert f"to go on: continual {again}" in capsys.readouterr().err
+
+
+def test_what_is_built_first_is_said_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    dsa = ("--memory-settings", "iterations=2", "net_epochs=1")
+    assert run("--memory", "dsa", *dsa) == 0
+    first = "to build first: dsa, 2 images per class of data-step"
+    error = capsys.readouterr().err
+    lines = [line.split(", as ") for line in error.splitlines() if "to build" in line]
+    assert [words for words, _ in lines] == [f"{first}1", f"{first}2"]
+    assert {Path(path) for _, path in lines} == set(Path("proxysets").glob("*.safetensors"))
+    assert error.index("to build first") < error.index("estimated")
+    assert run("--memory", "dsa", *dsa, "--kd", out="other") == 0
+    assert run("--memory", "herding", out="learner") == 0  # picks by the network that is being learned
+    assert "to build first" not in capsys.readouterr().err
+    compare = (*COMPARE, "--memory", "none", "dsa", "--seeds", "0", "1")
+    assert call(*compare, *dsa) == 0
+    assert capsys.readouterr().err.count(first) == 2  # once for both runs of seed 1; those of seed 0 are there
 
 
 MEAN = """
@@ -176,7 +216,8 @@ def test_proxy_sets_that_proxyset_built_are_a_memory(workplace: Path, capsys: py
         (("--tasks", "data.npz", "data.npz"), "different names"),
         (("--memory", "herdign"), "did you mean 'herding'"),
         (("--memory", "gone.safetensors"), "no such file"),
-        (("--memory", "none", "--scheme", "gdumb"), "nothing to learn from"),
+        (("--scheme", "gdumb"), "--epochs is for --scheme eeil, --scheme der and --scheme der++, and unused with"),
+        (("--temperature", "3"), "--temperature is for distillation, and there is none without --kd: leave it out"),
         (("--memory", "joint", "--kd"), "leave out --kd"),
         (("--ipc", "13"), "--ipc 13 is more than the smallest class"),
         (("--limit", "1"), "--limit 1 is smaller"),

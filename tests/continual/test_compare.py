@@ -1,11 +1,12 @@
 """The grid of runs: what is in it, in parallel and in turn, interrupted and gone on with."""
 
 import json
+import os
 import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,10 +19,13 @@ from continual.loading import load_stream
 from continual.results import StreamResult
 from continual.schemes.eeil import Eeil
 from continual.settings import Budget, StreamChoice, TaskTraining
-from continual.stream import Stream
 from proxyset.compute.parallel import Pool
 from proxyset.compute.session import Session
-from proxyset.errors import InputError
+from proxyset.data.images import ImageSet
+from proxyset.data.load import load
+from proxyset.data.spec import Dataset
+from proxyset.errors import InputError, RunError
+from proxyset.methods.base import Context, Method, Problem
 from proxyset.settings import Compute
 from tests.continual.conftest import SOFT, untimed
 
@@ -72,28 +76,53 @@ def test_the_estimate_leaves_out_what_is_finished(common: Common) -> None:
     assert check_cells([cell], SESSION)[1] == 0
 
 
-@pytest.mark.parametrize(("domains", "reads"), [(True, 1), (False, 2 * 4)])
-def test_domains_are_read_once_for_all_seeds(
-    common: Common, monkeypatch: pytest.MonkeyPatch, domains: bool, reads: int
+@pytest.mark.parametrize("domains", [True, False])
+def test_the_data_is_read_once_for_all_memories_and_seeds(
+    common: Common, monkeypatch: pytest.MonkeyPatch, domains: bool
 ) -> None:
-    """To check and to run. A split by class has an order for each seed, which is read for either."""
-    seeds: list[int] = []
+    """To check and to run; a split by class has an order for each seed. Whoever watches sees the reading."""
+    read, watched = [], []
 
-    def counted(*settings: Any, seed: int, **more: Any) -> Stream:
-        seeds.append(seed)
-        return load_stream(*settings, seed=seed, **more)
+    def counted(name: str, *, progress: Any, **form: Any) -> Dataset:
+        read.append(Path(name).stem)
+        watched.append(progress)
+        return load(name, progress=False, **form)
 
-    monkeypatch.setattr(compare, "load_stream", counted)
+    monkeypatch.setattr("continual.loading.load", counted)
     choice = common.stream
     if domains:
         other = shutil.copy(choice.dataset, common.data_root / "other.npz")
         choice = StreamChoice(tasks=(choice.dataset, str(other)))
-    cells = make_cells(("none",), (0, 1, 2, 3), "without", replace(common, stream=choice))
-    streams = compare.Streams()
+    cells = make_cells(("none", "random"), (0, 1, 2), "without", replace(common, stream=choice))
+    streams = compare.Streams(progress=True)
     check_cells(cells, SESSION, streams=streams)
-    run_cells(cells, streams=streams)
-    assert len(seeds) == reads
-    assert domains or seeds == [0, 1, 2, 3] * 2
+    results = run_cells(cells, streams=streams)
+    assert read == (["data", "other"] if domains else ["data"])
+    assert set(watched) == {True}
+    if not domains:
+        orders = {result["seed"]: result["stream"]["tasks"] for result in results}
+        alone = {seed: load_stream(choice, seed=seed).describe()["tasks"] for seed in (0, 1, 2)}
+        assert orders == alone
+
+
+def test_a_job_whose_worker_dies_is_named(common: Common, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(make: Any, jobs: Any, pool: Pool, on_result: Any, on_lost: Any) -> None:
+        on_lost(jobs[1], "the worker died 3 times")
+
+    monkeypatch.setattr(compare, "run_jobs", dying)
+    both = r"^random \(with or without distillation\), seed 7: the worker died 3 times; .*`resume=True` with fewer"
+    for kd, message in (("both", both), ("with", r"^random \+ KD, seed 7: "), ("without", "^random, seed 7: ")):
+        with pytest.raises(RunError, match=message):
+            run_cells(make_cells(("random",), (0, 7), kd, common), Pool(workers=2))  # type: ignore[arg-type]
+
+
+class Fatal(Method):
+    """Takes its process down, as one does that needs more memory than there is."""
+
+    name: ClassVar[str] = "fatal"
+
+    def condense(self, problem: Problem, context: Context) -> ImageSet:
+        os._exit(1)
 
 
 def test_each_memory_takes_the_settings_that_it_has(common: Common) -> None:
@@ -182,13 +211,20 @@ class TestParallel:
         assert [untimed(result) for result in parallel] == [untimed(result) for result in in_turn]
         assert sorted(come) == [0, 1, 2, 3]
 
+    @pytest.mark.slow
+    def test_the_memory_that_takes_a_worker_down_is_named(self, common: Common) -> None:
+        cells = make_cells((f"{__name__}:Fatal",), (7,), "without", common)
+        with pytest.raises(RunError, match=r"Fatal, seed 7: the worker died 3 times .*: `resume=True` with fewer"):
+            run_cells(cells, Pool(workers=2))
+
 
 def test_a_cell_can_be_done_elsewhere(common: Common) -> None:
     (cell,) = make_cells(("random",), (3,), "with", common)
     copy: Cell = pickle.loads(pickle.dumps(cell))
     assert copy == cell
-    result = copy.run(copy.load(), SESSION)
-    same = learn_stream(cell.load(), "random", cell.budget, cell.learning, seed=3, session=SESSION)
+    result = copy.run(compare.Streams().of(copy), SESSION)
+    stream = load_stream(common.stream, seed=3)
+    same = learn_stream(stream, "random", cell.budget, cell.learning, seed=3, session=SESSION)
     assert untimed(result) == untimed(same)
     assert pickle.loads(pickle.dumps(result)).to_dict() == result.to_dict()
     assert json.loads((cell.path / "results.json").read_text())["seed"] == 3

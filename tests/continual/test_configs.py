@@ -7,6 +7,7 @@ import pytest
 from continual.choose import check_settings
 from continual.cli import CompareCommand, RunCommand
 from continual.compare import Common, make_cells
+from continual.schemes.given import check_given
 from continual.settings import Budget, StreamChoice
 from proxyset.cli.options import extract
 from proxyset.cli.parse import parse
@@ -30,10 +31,13 @@ def test_a_config_opens_with_its_command_and_parses(path: Path) -> None:
     if name == "run":
         single = parse(RunCommand, argv, "continual run")
         check_settings(single.memory.memory_settings, (single.memory.memory,))
+        check_given(single.learning, [(single.memory.memory, single.learning.kd)])
         return
     assert name == "compare"
     command = parse(CompareCommand, argv, "continual compare")
     common = Common(Path(), extract(command, StreamChoice), extract(command, Budget), command.training)
     cells = make_cells(command.memory.memory, command.memory.seeds, command.memory.kd, common)
+    check_given(command.training, [(cell.memory, cell.kd) for cell in cells])
+    check_given(command.training, [("joint", False)])  # as docs/results/continual.md adds it
     assert {cell.memory for cell in cells} == set(command.memory.memory)
     assert {cell.seed for cell in cells} == set(command.memory.seeds)
