@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual import folder as folders
+from continual.argv import again, flags_in
 from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, RunOutput
 from continual.settings import Budget, StreamChoice
 from proxyset.advice import advice
@@ -50,7 +50,7 @@ def run_command(argv: list[str]) -> None:
     check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
     learning, memory = command.learning, command.memory.memory
-    check_given(learning, [(memory, learning.kd)])
+    check_given(learning, [(memory, learning.kd)], flags_in(argv))
     stream = load_stream(extract(command, StreamChoice), data_root=command.stream.data_root, seed=seed, progress=True)
     kd = "-kd" if learning.kd else ""
     name = folder_name(memory, f"continual-{stream.name}-", f"{kd}-seed{seed}", longest=200)
@@ -143,13 +143,6 @@ def announce_estimate(device: torch.device, estimate: Estimate, cheaper: Mapping
         say(line)
 
 
-def again(command: str, argv: Sequence[str], *, force: bool) -> str:
-    """The words that go on with what a command began. `--resume` does not go with `--force`, which a file may give."""
-    kept = [word for word in argv if word not in ("--resume", "--force")]
-    unforced = ["--no-force"] if force and "--force" not in argv else []
-    return f"continual {command} {shlex.join([*kept, *unforced, '--resume'])}"
-
-
 @contextlib.contextmanager
 def resumable(folder: Path, words: str) -> Iterator[None]:
     """Say after an interruption the words that go on."""
@@ -180,7 +173,7 @@ def compare_command(argv: list[str]) -> None:
     folder = command.output.out or RUNS / path_name(f"continual-compare-{name}", longest=200)
     force, resume = command.output.force, command.output.resume
     with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:
-        cells = make_cells_of(command, claimed.path.absolute(), session)
+        cells = make_cells_of(command, claimed.path.absolute(), session, argv)
         streams, to_build = Streams(progress=True), dict[str, None]()  # both runs of a memory need the same sets
 
         def note(run: StreamRun) -> None:
@@ -206,7 +199,7 @@ def compare_command(argv: list[str]) -> None:
     say(f"{folder}: summary.json, results.csv, curves.png, report.html, and a folder for every run")
 
 
-def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
+def make_cells_of(command: CompareCommand, folder: Path, session: Session, argv: Sequence[str]) -> list[Cell]:
     """The runs of a comparison in `folder`."""
     from continual.compare import Common, make_cells
     from continual.schemes.given import check_given
@@ -217,7 +210,7 @@ def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> li
     data_root = in_full(command.stream.data_root)
     common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
     cells = make_cells(memory.memory, memory.seeds, memory.kd, common)
-    check_given(command.training, {(cell.memory, cell.kd) for cell in cells})
+    check_given(command.training, {(cell.memory, cell.kd) for cell in cells}, flags_in(argv))
     return cells
 
 

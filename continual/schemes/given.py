@@ -11,10 +11,14 @@ Variant = tuple[str, bool]
 """A memory, and whether answers are distilled."""
 
 
-def check_given(training: TaskTraining, variants: Iterable[Variant]) -> None:
-    """Raise `InputError` for settings that were given and that none of the variants of a command uses."""
+def check_given(training: TaskTraining, variants: Iterable[Variant], given: Set[str]) -> None:
+    """Raise `InputError` for settings that were given and that none of the variants of a command uses.
+
+    Args:
+        given: by name, also of other settings. What a file of settings says is none of them: it serves many commands.
+    """
     used: set[str] = set().union(*(_used(training.scheme, *variant) for variant in variants))
-    unused = [name for name in type(training).model_fields if name in training.model_fields_set - used]
+    unused = [name for name in type(training).model_fields if name in given - used]
     groups: dict[str, list[str]] = {}
     for name in unused:
         groups.setdefault(_whose(name, training.scheme), []).append(f"`{name}`")

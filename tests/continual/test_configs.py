@@ -31,13 +31,14 @@ def test_a_config_opens_with_its_command_and_parses(path: Path) -> None:
     if name == "run":
         single = parse(RunCommand, argv, "continual run")
         check_settings(single.memory.memory_settings, (single.memory.memory,))
-        check_given(single.learning, [(single.memory.memory, single.learning.kd)])
+        check_given(single.learning, [(single.memory.memory, single.learning.kd)], single.learning.model_fields_set)
         return
     assert name == "compare"
     command = parse(CompareCommand, argv, "continual compare")
     common = Common(Path(), extract(command, StreamChoice), extract(command, Budget), command.training)
     cells = make_cells(command.memory.memory, command.memory.seeds, command.memory.kd, common)
-    check_given(command.training, [(cell.memory, cell.kd) for cell in cells])
-    check_given(command.training, [("joint", False)])  # as docs/results/continual.md adds it
+    given = command.training.model_fields_set
+    check_given(command.training, [(cell.memory, cell.kd) for cell in cells], given)
+    check_given(command.training, [("joint", False)], given)  # as docs/results/continual.md adds it
     assert {cell.memory for cell in cells} == set(command.memory.memory)
     assert {cell.seed for cell in cells} == set(command.memory.seeds)

@@ -36,7 +36,7 @@ PLAIN, DISTILLED, JOINT = ("random", False), ("random", True), ("joint", False)
 )
 def test_what_nothing_uses_is_refused(given: dict[str, Any], variants: list[Variant], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_given(TaskTraining(**given), variants)
+        check_given(TaskTraining(**given), variants, set(given))
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_what_nothing_uses_is_refused(given: dict[str, Any], variants: list[Vari
     ],
 )
 def test_what_one_of_them_uses_is_taken(given: dict[str, Any], variants: list[Variant]) -> None:
-    check_given(Learning(**given), variants)
+    check_given(Learning(**given), variants, set(given))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_is_not_given_is_never_refused(scheme: Any) -> None:
-    check_given(Learning(scheme=scheme), [PLAIN])
+def test_what_a_file_or_a_default_says_is_never_refused(scheme: Any) -> None:
+    check_given(Learning(scheme=scheme, epochs=3), [PLAIN], {"scheme", "budget"})
 
 
 def test_every_setting_is_of_some_scheme_and_every_scheme_names_settings() -> None:
