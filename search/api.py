@@ -13,8 +13,9 @@ from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.progress import Progress, shown, silent
 from search.driver import carry_out
-from search.folder import claim_run
+from search.folder import RunFolder, claim_run
 from search.placement import place
+from search.places import NEW, Begun
 from search.preparation import Display, Search, prepare
 from search.result import Ranking
 from search.settings import DIGITS, RankingSettings, SpaceChoice
@@ -64,7 +65,8 @@ def rank_architectures(
     space = SpaceChoice() if space is None else space
     display = _display(progress)
     placement = place(pool, session or Session())
-    search = prepare(dataset, proxies, space, settings or RankingSettings(), placement, display)
+    begun = NEW if folder is None else Begun.of(RunFolder(Path(folder)))
+    search = prepare(dataset, proxies, space, settings or RankingSettings(), placement, display, begun=begun)
     return _run(search, _config(search, proxies, space), folder)
 
 

@@ -1,5 +1,6 @@
 """The `search` command: run, report (the others: `search.use`). Heavy imports wait until a command needs them."""
 
+import os
 import shlex
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from proxyset.cli.app import run, say
 
 if TYPE_CHECKING:
+    from proxyset.data.spec import Dataset
     from search.commands import RunSettings
     from search.folder import Record, RunFolder
     from search.preparation import Search
@@ -62,34 +64,36 @@ def rows_logged(command: "RunSettings", folder: "RunFolder") -> Iterator[None]:
 def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
     """Check everything, then begin the run, or go on with it; what a user got wrong leaves nothing behind."""
     from proxyset.compute.session import Session
-    from proxyset.data.load import load
     from proxyset.errors import InputError, RunError, interruptible
     from search import driver
     from search.commands import stored
     from search.placement import place_by_flags
+    from search.places import NEW, Begun
     from search.preparation import Display, prepare
     from search.sources.proxies import MissingProxy
-    from search.within import Limit
+    from search.within import Limit, limited
 
     placement = place_by_flags(command.execution, Session(command.compute))
-    started = time.time()
-    dataset = load(command.data.dataset, **command.data.choices())
+    within, begins = command.limit.within, time.monotonic()
+    dataset = load_data(command)
     display = Display(progress=True, say=say)
+    begun = NEW if command.output.force else Begun.of(folder)
 
     def prepared() -> "Search":
-        return prepare(dataset, command.rankings.proxy, command.space, command.ranking, placement, display)
+        asked = command.rankings.proxy, command.space, command.ranking
+        return prepare(dataset, *asked, placement, display, begun=begun)
 
     try:
         search = prepared()
-        within = command.limit.within
         if within is not None:
-            command, keeping = fit(command, search, within, folder)
-            search = replace(prepared(), limit=Limit(started + within, keeping))
+            ends = begins + within
+            command, keeping = fit(command, search, ends, folder)
+            search = replace(prepared(), limit=Limit(time.time() + ends - time.monotonic(), keeping))
     except MissingProxy as error:
         raise InputError(f"{error} --data-root {shlex.quote(str(command.data.data_root))}") from None
     try:
         with interruptible():
-            driver.carry_out(search, folder, stored(command), over=command.output.force)
+            driver.carry_out(search, folder, stored(command) | limited(within), over=command.output.force)
     except RunError as error:
         raise RunError(f"{error}; to go on: {resume_command(command, folder)}") from None
     except KeyboardInterrupt as stop:
@@ -98,10 +102,40 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
         raise KeyboardInterrupt(f"interrupted; to go on: {resume_command(command, folder)}") from None
 
 
-def fit(command: "RunSettings", search: "Search", within: float, folder: "RunFolder") -> tuple["RunSettings", float]:
-    """The command with as much work as fits into its time, and the seconds that networks to keep will take.
+def load_data(command: "RunSettings") -> "Dataset":
+    """The images of a run.
 
-    A run that has begun keeps what it began with.
+    Raises:
+        InputError: as `load`; where those of a run that goes on have moved, with what to do.
+    """
+    from proxyset.data.hub import is_hub_name
+    from proxyset.data.load import NAMES, load
+    from proxyset.errors import InputError
+    from proxyset.files import in_full
+
+    place = command.data.dataset
+    try:
+        return load(place, **command.data.choices())
+    except InputError as error:
+        if (
+            command.output.resume is None
+            or place in NAMES
+            or is_hub_name(place)
+            or os.path.exists(in_full(Path(place)))
+        ):
+            raise
+        raise InputError(f"{error}; `dataset=PATH` names the place where it lies now") from None
+
+
+def fit(command: "RunSettings", search: "Search", ends: float, folder: "RunFolder") -> tuple["RunSettings", float]:
+    """The command with as much work as fits into what is left of its time, and the seconds that networks to keep will
+    take. A run that has begun keeps what it began with.
+
+    Args:
+        ends: when its time is up, by `time.monotonic()`.
+
+    Raises:
+        InputError: not even the least fits.
     """
     from proxyset.cli.options import change
     from search.finals import read_finals
@@ -109,9 +143,9 @@ def fit(command: "RunSettings", search: "Search", within: float, folder: "RunFol
     from search.within import choose_within, seconds_to_keep
 
     if folder.begun and not command.output.force:
-        return command, seconds_to_keep(search, within, len(read_finals(folder.path)))
+        return command, seconds_to_keep(search, max(0.0, ends - time.monotonic()), len(read_finals(folder.path)))
     building = seconds_to_build(search.plan.proxies, search.placement.session)
-    choice = choose_within(search, within, building)
+    choice = choose_within(search, ends - time.monotonic(), building)
     say(str(choice))
     return change(command, **choice.settings), choice.seconds["networks to keep"]
 
@@ -135,6 +169,7 @@ def read(argv: Sequence[str]) -> tuple["RunSettings", bool]:
     from proxyset.errors import InputError
     from search.commands import RunSettings, code_of, resolve
     from search.folder import RunFolder
+    from search.places import found_again
 
     resume = peek(argv, "resume")
     if resume is None:
@@ -145,7 +180,7 @@ def read(argv: Sequence[str]) -> tuple["RunSettings", bool]:
     if wrong is not None:
         raise InputError(f"--resume takes the settings and the folder of its run: leave out {wrong}")
     folder = RunFolder.open(Path(resume))
-    before = folder.settings()
+    before = found_again(folder)
     for name, others in {"workers": ("address", "max_concurrent"), "address": ("workers",)}.items():
         if f"--{name}" in _names(argv):
             before = {key: value for key, value in before.items() if key not in others}

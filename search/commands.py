@@ -9,7 +9,7 @@ import tyro
 from annotated_types import MinLen
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxyset.cli.options import AsJson, Command, ConfiguredCommand, Data, LogTo, Opened, Output, Seed, change, flatten
+from proxyset.cli.options import Command, ConfiguredCommand, Data, LogTo, Opened, Output, Seed, change, flatten
 from proxyset.settings import Compute, Distinct, Duration, Settings
 from search.settings import (
     Comparison,
@@ -156,19 +156,28 @@ class ExportSettings(Command):
     output: ExportOutput = Field(ExportOutput(), title="output")
 
 
-class Answers(AsJson):
-    """What is printed."""
+class Answers(Output):
+    """What is printed, and where it goes."""
 
     top: int = Field(1, ge=1, description="so many classes of each picture, the most probable first")
+    out: Path | None = Field(
+        None, description="also write a table to this file, .csv: path, class, probability (default: nowhere)"
+    )
+    force: bool = Field(False, description="replace a table that an earlier call wrote there")
 
 
 class PredictSettings(Command):
     """Classify pictures with a network that a run keeps."""
 
-    examples = ("search predict runs/search-digits-dsa-seed0 my_digit.png",)
+    examples = (
+        "search predict runs/search-digits-dsa-seed0 my_digit.png",
+        "search predict runs/search-digits-dsa-seed0 scans/ --out digits.csv",
+    )
 
     run: tyro.conf.Positional[Path] = Field(Path(), title="RUN", description="the run's folder")
-    pictures: tyro.conf.Positional[tuple[Path, ...]] = Field((), title="PICTURE ...", description="image files")
+    pictures: tyro.conf.Positional[tuple[Path, ...]] = Field(
+        (), title="PICTURE ...", description="image files, or folders of them"
+    )
     network: KeptNetwork = Field(KeptNetwork(), title="which network")
     output: Answers = Field(Answers(), title="output")
 

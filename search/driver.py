@@ -1,7 +1,6 @@
 """One search from what was asked to its rows: choose, build, train."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,7 +19,9 @@ from search.folder import PLAN, SOURCES, RunFolder
 from search.jobs import estimate, first_jobs, next_rungs, promoted, seconds_per_image, together_jobs
 from search.keeper import Keeper
 from search.placement import Placement
+from search.places import places_of
 from search.preparation import Search
+from search.records import PLACES
 from search.scores import mean_scores
 from search.settings import MAY_CHANGE, RankingSettings
 from search.sources.halving import RUNGS
@@ -61,7 +62,7 @@ def carry_out(search: Search, folder: RunFolder, config: dict[str, Any], over: b
             folder.clear()
         new = not folder.begun
         try:
-            folder.begin(config, plan)
+            folder.begin(config | {PLACES: places_of(config, search.dataset.source.get("source"))}, plan)
             _carry_on(search, folder, proxies)
         except InputError:
             if new and not folder.rows():
@@ -231,7 +232,7 @@ def _finish(context: TrialContext, search: Search, folder: RunFolder) -> None:
     left = {name: place for place, name in enumerate(names) if name not in kept}
     if not left:
         return
-    if search.limit is not None and time.time() > search.limit.end:
+    if search.limit is not None and search.limit.left() < 0:
         raise TimeIsUp("the time is up")
     _say_networks("", len(left), context, search)
     line = shown(search.display.progress, "final training")

@@ -21,7 +21,7 @@ from search.network import Network
 from search.placement import Placement
 from search.sources.trained import TEST, TRAIN, VALIDATION, FinalSet
 from search.trial import LONGEST_ERROR, Row, TrialContext, Workbench
-from search.within import TimeIsUp
+from search.within import Limit, TimeIsUp
 
 if TYPE_CHECKING:
     from search.folder import RunFolder
@@ -38,8 +38,8 @@ class Kept:
     Where none are held out, the test split must not choose: the last epoch is kept.
     """
 
-    def __init__(self, bench: Workbench, show: Callable[[int], None], until: float | None) -> None:
-        self.bench, self.show, self.until = bench, show, until
+    def __init__(self, bench: Workbench, show: Callable[[int], None], limit: Limit | None) -> None:
+        self.bench, self.show, self.limit = bench, show, limit
         self.chooses = VALIDATION in bench.context.sets
         self.epoch, self.best, self.net = 0, -1.0, nn.Module()
         self.weights: dict[str, Tensor] = {}
@@ -50,7 +50,7 @@ class Kept:
             self.epoch, self.best, self.net = done, value, net
             self.weights = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
         self.show(done)
-        if self.until is not None and time.time() > self.until:
+        if self.limit is not None and self.limit.left() < 0:
             raise TimeIsUp("the time is up")
 
 
@@ -69,7 +69,8 @@ class Finisher:
         show: Callable[[int], None] = lambda done: None,
         until: float | None = None,
     ) -> None:
-        self.bench, self.show, self.until = Workbench(context, session), show, until
+        self.bench, self.show = Workbench(context, session), show
+        self.limit = None if until is None else Limit(until)
 
     def __call__(self, name: str) -> Trained:
         """The row and the weights of the best epoch. One that fails is a row with its error.
@@ -78,7 +79,7 @@ class Finisher:
         """
         context, started = self.bench.context, time.monotonic()
         generator = make_generator(context.settings.seed, FINAL, name)
-        kept, row = Kept(self.bench, self.show, self.until), _empty(name)
+        kept, row = Kept(self.bench, self.show, self.limit), _empty(name)
         try:
             source = FinalSet(FINAL, len(context.sets[TRAIN][1]))
             with contextlib.suppress(TimeIsUp):
@@ -125,7 +126,8 @@ def train_finally(
         TimeIsUp: some are left.
     """
     names, epochs, done = list(places), context.settings.final_epochs or 1, 0
-    until = None if search.limit is None else search.limit.end
+    limit = search.limit
+    until = None if limit is None else limit.end
 
     def keep(number: int, trained: Trained) -> None:
         nonlocal done
@@ -136,7 +138,7 @@ def train_finally(
         append_final(folder.path, row)
         done += 1
         show(done * epochs, len(names) * epochs)
-        if until is not None and time.time() > until and done < len(names):
+        if limit is not None and limit.left() < 0 and done < len(names):
             raise TimeIsUp("the time is up")
 
     placement: Placement = search.placement

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from proxyset.errors import InputError
 from proxyset.files import append_line, drop_torn_line, is_leftover, remove_empty
 from proxyset.names import path_name
 from proxyset.parsing import checksummed, read_rows
+from proxyset.progress import duration
 from search.records import Final
 
 if TYPE_CHECKING:
@@ -52,6 +55,19 @@ def append_final(run: Path, row: "Row") -> None:
     """
     drop_torn_line(run / FINALS)
     append_line(run / FINALS, checksummed(row))
+
+
+def command_to_keep(run: Path, within: float | None) -> str:
+    """The words that train, test and keep a network of a run that keeps none.
+
+    Args:
+        within: the seconds of its limit: what goes on without one runs every trial that is left.
+    """
+    words = f"search run --resume {shlex.quote(str(run))} --promote 1"
+    if within is None:
+        return words
+    limit = re.sub(r" 00 (s|min)", "", duration(max(1.0, within))).replace(" ", "")
+    return f"{words} --within {limit} (trials that are left run first)"
 
 
 def clear_finals(run: Path, names: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from proxyset.files import append_line, drop_torn_line, remove_leftovers, write_
 from proxyset.folders import MARKER, claim_folder, mark, read_marker
 from proxyset.parsing import check, checksummed, read_bytes, read_row, read_rows
 from search.finals import FINALS, clear_finals, read_finals, tidy_networks
-from search.records import Config, Plan, Sources, Trial
+from search.records import PLACES, WITHIN, Config, Plan, Sources, Trial, as_read, check_same, settings_in, what_it_is
 
 if TYPE_CHECKING:
     from search.trial import Job, Row
@@ -86,7 +86,7 @@ class RunFolder:
         Raises:
             InputError: the file is damaged, or of an older version, which cannot be gone on with.
         """
-        before = self.read(CONFIG) or {}
+        before = settings_in(self.read(CONFIG) or {})
         if not self._checksums_needed:
             raise InputError(f"{str(self.path)!r} {OLDER}")
         return before
@@ -113,7 +113,7 @@ class RunFolder:
         sources = self.read(SOURCES) or {}
         if not self._checksums_needed or any("free" not in facts for facts in sources.values()):
             raise InputError(f"{str(self.path)!r} {OLDER}")
-        check_same(before, _as_read(config), may_change)
+        check_same(settings_in(before), as_read(config), may_change)
         self.check_once(PLAN, plan, "the data or the space")
         self.rows()
         read_finals(self.path)
@@ -127,8 +127,10 @@ class RunFolder:
         if self.claim is not None and not read_marker(self.path):
             mark(self.claim, KIND)
         before = self.read(CONFIG)
-        if before is None or before["promote"] != config["promote"]:  # a finished run may be asked for networks
-            self.write(CONFIG, (before or config) | {"promote": config["promote"]})
+        # a finished run may be asked for networks, and whatever goes on may have a limit
+        latest = {name: config[name] for name in ("promote", WITHIN) if name in config}
+        if before is None or before != before | latest:
+            self.write(CONFIG, (before or config) | latest)
         self.write_once(PLAN, plan, "the data or the space")
 
     def discard(self) -> None:
@@ -167,15 +169,18 @@ class RunFolder:
             self.write(name, value)
 
     def check_once(self, name: str, value: dict[str, Any], what: str) -> dict[str, Any] | None:
-        """What the file holds, which must be `value`; None where it is absent.
+        """What the file holds, which must be `value` (of sources: but for `INCIDENTAL`); None where it is absent.
 
         Raises:
             InputError: it is something else: `what` has changed since the run began.
         """
-        value, before = _as_read(value), self.read(name)
-        if before is not None and before != value:
-            different = [key for key in {**value, **before} if before.get(key) != value.get(key)]
-            raise InputError(f"{what} changed since {str(self.path)!r} began ({', '.join(different)}): start a new run")
+        before = self.read(name)
+        if before is not None:
+            was, now = ((what_it_is if name == SOURCES else dict)(one) for one in (before, as_read(value)))
+            different = [key for key in {**now, **was} if was.get(key) != now.get(key)]
+            if different:
+                listed = ", ".join(different)
+                raise InputError(f"{what} changed since {str(self.path)!r} began ({listed}): start a new run")
         return before
 
     def append(self, row: "Row") -> None:
@@ -225,7 +230,7 @@ class RunFolder:
         strange = next((row["name"] for row in finals if row["name"] not in names), None)
         if strange is not None:
             raise InputError(f"{str(self.path / FINALS)!r}: {strange!r} is not of this run")
-        return Record(settings, plan["names"], sources, rows, finals, self.path).folded()
+        return Record(settings_in(settings, (PLACES,)), plan["names"], sources, rows, finals, self.path).folded()
 
     def drop_torn_row(self) -> None:
         """Remove a last line that a kill cut short, so that rows can be appended."""
@@ -269,19 +274,6 @@ def is_run(path: Path) -> bool:
         return folder.read(CONFIG) is not None and folder.read(PLAN) is not None
     except InputError:
         return False
-
-
-def check_same(before: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:
-    """Raise `InputError` if a resumed run is given other settings than it began with."""
-    changed = [name for name in before if name not in may_change and before[name] != now.get(name)]
-    if changed:
-        values = ", ".join(f"`{name}={before[name]}`" for name in changed)
-        raise InputError(f"a run that goes on keeps its settings; it began with {values}")
-
-
-def _as_read(value: dict[str, Any]) -> dict[str, Any]:
-    """As it comes back from a JSON file."""
-    return dict(json.loads(json.dumps(value)))
 
 
 def _key(row: "Row") -> tuple[str, str, int]:

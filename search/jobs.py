@@ -84,7 +84,7 @@ def promoted(context: TrialContext, rows: Sequence[Row]) -> list[str]:
 
 def estimate(jobs: Sequence[Job], context: TrialContext, placement: Placement) -> float:
     """Seconds that the jobs will take on this machine, from a few timed training steps."""
-    images = sum(context.sources[job.source].images_trained(context.settings) for job in jobs)
+    images = sum(context.sources[job.source].images_passed(context.settings) for job in jobs)
     return images * seconds_per_image(context, placement) / placement.at_once
 
 

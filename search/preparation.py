@@ -10,6 +10,7 @@ from proxyset.data.validation import with_validation
 from proxyset.errors import InputError
 from proxyset.progress import Progress
 from search.placement import Placement
+from search.places import NEW, Begun
 from search.settings import RankingSettings, SpaceChoice, fill, truth_count
 from search.sources.proxies import Proxies, SourcePlan, plan_sources
 from search.sources.table import Columns, read_columns
@@ -74,8 +75,13 @@ def prepare(
     settings: RankingSettings,
     placement: Placement,
     display: Display,
+    *,
+    begun: Begun = NEW,
 ) -> Search:
     """Check what was asked, and fill in what was left open.
+
+    Args:
+        begun: the proxy sets of the run that goes on.
 
     Raises:
         InputError: something that cannot work.
@@ -94,7 +100,7 @@ def prepare(
     columns = _columns(settings, [candidate.name for candidate in candidates], dataset.spec.size, notices.append)
     known = columns[settings.truth_column] if columns and settings.truth_column else candidates
     _check_counts(settings, len(candidates), len(known))
-    plan = plan_sources(proxies, dataset, settings, placement.session, content)
+    plan = plan_sources(proxies, dataset, settings, placement.session, content, begun)
     if TRUTH in plan.named and settings.truth == "none":
         raise InputError(
             "`proxy=whole` is the noise ceiling of the truth, and `truth=none` leaves that out: `truth=all`"

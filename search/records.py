@@ -1,9 +1,12 @@
 """What the files of a run may hold. Each carries a checksum of the rest under `sha256`, which is not part of these."""
 
+import json
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from proxyset.errors import InputError
 from proxyset.parsing import Schema
 from proxyset.settings import SeedNumber
 from search.settings import MOST_REPEATS
@@ -11,6 +14,14 @@ from search.settings import MOST_REPEATS
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+PLACES = "places"
+"""In config.json: where what the run needs lies. That is no setting, and is in no report."""
+WITHIN = "within"
+"""In config.json: the seconds of the last limit that the run was given. A run that goes on has none by itself."""
+INCIDENTAL = ("seconds", "file")
+"""In sources.json: what may differ of the same source, such as a proxy set that was built again."""
 
 
 class Config(Schema):
@@ -21,6 +32,8 @@ class Config(Schema):
     seed: SeedNumber
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)]
     promote: Count
+    within: Annotated[float, Field(gt=0)] | None = None
+    places: dict[str, str] = Field(default_factory=dict)  # older runs do not say it
 
 
 class Plan(Schema):
@@ -117,3 +130,28 @@ class Sources(Schema):
         if value == {}:
             raise ValueError("there is no source")
         return value
+
+
+def settings_in(config: dict[str, Any], but: Collection[str] = (PLACES, WITHIN)) -> dict[str, Any]:
+    """What config.json says, without what a run that goes on does not take over."""
+    return {name: value for name, value in config.items() if name not in but}
+
+
+def what_it_is(sources: dict[str, Any]) -> dict[str, Any]:
+    """What sources.json says, without what is incidental."""
+    return {
+        name: {key: value for key, value in facts.items() if key not in INCIDENTAL} for name, facts in sources.items()
+    }
+
+
+def check_same(before: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:
+    """Raise `InputError` if a resumed run is given other settings than it began with."""
+    changed = [name for name in before if name not in may_change and before[name] != now.get(name)]
+    if changed:
+        values = ", ".join(f"`{name}={before[name]}`" for name in changed)
+        raise InputError(f"a run that goes on keeps its settings; it began with {values}")
+
+
+def as_read(value: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from a JSON file."""
+    return dict(json.loads(json.dumps(value)))

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from proxyset.progress import duration
-from search.finals import network_path
+from search.finals import command_to_keep, network_path
+from search.records import WITHIN
 from search.sources.trained import AGAIN, TRUTH
 
 WIDTH = 120  # of the tables where there is no terminal to fit
@@ -98,7 +99,7 @@ def ending(summary: dict[str, Any], run: Path) -> list[str]:
     first = next((name for name in summary["sources"] if "choice" in summary["sources"][name]), None)
     if first is not None:
         lines.append(f"best by {first}: {summary['sources'][first]['choice']}; its weights are not kept")
-        lines.append(f"to train, test and keep it: search run --resume {where} --promote 1")
+        lines.append(f"to train, test and keep it: {command_to_keep(run, summary['settings'].get(WITHIN))}")
     return lines
 
 

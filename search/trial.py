@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from proxyset.compute.clock import synchronise
+from proxyset.compute.footprint import Footprint
 from proxyset.compute.gradients import Gradients
 from proxyset.compute.plan import Engine, Work
 from proxyset.compute.session import Session
@@ -33,6 +34,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """Images, labels, and soft targets where there are any: as they travel to the workers."""
 
 TIMED_IMAGES = 100
+SCORED_AT_ONCE = 256  # at most
 LONGEST_ERROR = 500  # characters of one that are kept
 
 
@@ -166,11 +168,17 @@ class Workbench:
 
     def accuracy(self, net: nn.Module, name: str | None = None) -> float:
         """Share of the images of a set (None: those that rank) that the network classifies correctly (0..1)."""
-        return accuracy(net, self.images(name or self.context.judge), self.context.spec)
+        return accuracy(
+            net, self.images(name or self.context.judge), self.context.spec, self.at_once(net, SCORED_AT_ONCE)
+        )
 
     def loss(self, net: nn.Module) -> float:
         """Mean cross-entropy of the network's answers on the images that rank."""
-        return mean_loss(net, self.images(self.context.judge), self.context.spec)
+        return mean_loss(net, self.images(self.context.judge), self.context.spec, self.at_once(net, SCORED_AT_ONCE))
+
+    def at_once(self, net: nn.Module, count: int) -> int:
+        """How many of `count` images pass through a network at a time, eagerly and in fp32."""
+        return self.session.plan().microbatch(self._footprint(net), count)
 
     def seconds_per_image(self, candidate: Candidate) -> float:
         """Time of training on one image, from the second of two steps; 0 for an architecture that fails."""
@@ -191,8 +199,11 @@ class Workbench:
 
     def _engine(self, net: nn.Module, images: int, batch_size: int) -> Engine:
         """How a training on so many images in all, epochs counted, will run."""
-        cost = self.session.footprint(net, self.context.spec.channels, self.context.spec.size)
-        return self.session.plan(Work(cost, images, math.ceil(images / batch_size), has_batch_norm(net)))
+        work = Work(self._footprint(net), images, math.ceil(images / batch_size), has_batch_norm(net))
+        return self.session.plan(work)
+
+    def _footprint(self, net: nn.Module) -> Footprint:
+        return self.session.footprint(net, self.context.spec.channels, self.context.spec.size)
 
     def _gradients(self, candidate: Candidate, net: nn.Module, engine: Engine) -> Gradients:
         spec = self.context.spec

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from proxyset.claims import claim_file
 from proxyset.cli.app import say
 from proxyset.cli.parse import parse
-from proxyset.errors import InputError, nearest
+from proxyset.errors import InputError, RunError, nearest
 from proxyset.names import clean_name
 from proxyset.registry import is_reference
 from search.commands import ExportSettings, PredictSettings
@@ -39,10 +41,32 @@ def predict_command(argv: list[str]) -> None:
     if not command.pictures:
         raise InputError("no picture given: search predict RUN PICTURE ...")
     network = pick(command.run, command.network.arch, command.network.trust, "search predict RUN PICTURE ...")
-    from search.predict import classify
+    from search.predict import classify, is_answers, pictures_in, write_answers
 
-    rows = classify(network, command.pictures, command.output.top)
-    if command.output.as_json:
+    output, pictures, failed = command.output, pictures_in(command.pictures), list[str]()
+    with contextlib.ExitStack() as stack:
+        claim = None
+        if output.out is not None:
+            claim = stack.enter_context(
+                claim_file(output.out, kind="table", made_by_us=is_answers, force=output.force, suffixes=(".csv",))
+            )
+        rows = classify(network, pictures, output.top, failed.append)
+        if len(pictures) == len(failed) == 1:
+            raise InputError(f"cannot read image {failed[0]}")
+        for line in failed:
+            say(f"cannot read image {clean_name(line, longest=LONGEST_PATH)}")
+        if not rows:
+            raise InputError(f"none of the {len(pictures)} pictures can be read")
+        if claim is not None:
+            write_answers(rows, claim.path)
+    show(rows, output.as_json)
+    if failed:
+        raise RunError(f"{len(failed)} of {len(pictures)} pictures cannot be read and are left out")
+
+
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print what `classify` gives."""
+    if as_json:
         print(json.dumps(rows))
         return
     for row in rows:
@@ -56,18 +80,20 @@ def pick(run: Path, arch: str | None, trust: bool, usage: str) -> Network:
     Raises:
         InputError: no run, no such network, or one whose architecture is code that is not trusted.
     """
-    from search.finals import network_path, read_finals
-    from search.folder import RunFolder
+    from search.finals import command_to_keep, network_path, read_finals
+    from search.folder import CONFIG, RunFolder
     from search.network import Network
+    from search.records import WITHIN
     from search.report import found
 
     if run == Path():
         raise InputError(f"no run given: {usage}")
-    finals = read_finals(RunFolder.open(run).path)
+    folder = RunFolder.open(run)
+    finals = read_finals(folder.path)
     names = [row["name"] for row in finals if row["error"] is None]
     if not names:
-        again = f"search run --resume {shlex.quote(str(run))} --promote 1"
-        raise InputError(f"{str(run)!r} keeps no network; to train one: {again}")
+        within = (folder.read(CONFIG) or {}).get(WITHIN)
+        raise InputError(f"{str(run)!r} keeps no network; to train one: {command_to_keep(run, within)}")
     if arch is not None and arch not in names:
         raise InputError(f"{str(run)!r} keeps no {arch!r}: {nearest(arch, names)}")
     name = arch or found(finals)["name"]

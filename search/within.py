@@ -9,10 +9,11 @@ from proxyset.compute.dispatch import Enough
 from proxyset.errors import InputError
 from proxyset.progress import duration
 from search.jobs import seconds_per_image
+from search.records import WITHIN
 from search.settings import truth_count
 from search.sources.base import Scope
 from search.sources.halving import share_of_epochs
-from search.sources.registry import FREE
+from search.sources.registry import beside, get_source
 from search.sources.trained import TRAIN, TRUTH
 from search.trial import TrialContext, pack
 
@@ -32,17 +33,26 @@ class TimeIsUp(Enough):
     """The limit is reached. What runs is finished, and what is finished is kept."""
 
 
-@dataclass(frozen=True)
 class Limit:
-    """When to stop: `time.time()`, which workers on other machines can read.
+    """When to stop. Time in which this machine sleeps does not count.
 
-    Attributes:
-        end: of all.
+    Args:
+        end: of all, by `time.time()`, as it is if the machine does not sleep before.
         keeping: seconds before it at which the trials must end, so that networks can be trained to be kept.
     """
 
-    end: float
-    keeping: float = 0.0
+    def __init__(self, end: float, keeping: float = 0.0) -> None:
+        self.keeping = keeping
+        self._end = end - time.time() + time.monotonic()  # a clock that stands still while the machine sleeps
+
+    @property
+    def end(self) -> float:
+        """As of now by `time.time()`, which workers on other machines can read."""
+        return time.time() + self.left()
+
+    def left(self) -> float:
+        """Seconds until the end; below 0 after it."""
+        return self._end - time.monotonic()
 
     def left_for_trials(self) -> float:
         """Seconds.
@@ -50,10 +60,15 @@ class Limit:
         Raises:
             TimeIsUp: no further trial should begin.
         """
-        left = self.end - self.keeping - time.time()
+        left = self.left() - self.keeping
         if left < 0:
             raise TimeIsUp("the time for trials is up")
         return left
+
+
+def limited(within: float | None) -> dict[str, float]:
+    """What a run keeps of its limit, for the commands that go on with it."""
+    return {} if within is None else {WITHIN: within}
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,8 @@ def choose_within(search: "Search", seconds: float, building: Sequence[tuple[flo
     if count:
         raise InputError(f"`within` chooses how many architectures there are; `truth=sample:{count}` names a number")
     started = time.monotonic()
+    if seconds <= 0:
+        raise InputError("`within` is too short: reading the images and looking at what is to be built took all of it")
     each = _seconds_each(search)
     left = MARGIN * (seconds - (time.monotonic() - started))
     sets, changed = _building(search, building, BUILDING * left)
@@ -162,7 +179,7 @@ def _keeping(search: "Search", each: float, limit: float) -> tuple[float, dict[s
 
 def _rankings(search: "Search") -> int:
     """Rankings that may each promote another architecture."""
-    plan, free = search.plan, [name for name in FREE if search.settings.free and name not in search.plan.named]
+    plan, free = search.plan, beside(search.plan.named, search.settings.free)
     named = [name for name in plan.named if name != TRUTH]  # which is the noise ceiling, and promotes nothing
     return len(plan.proxies) + len(named) + len(free) + (truth_count(search.settings.truth or "none") != 0)
 
@@ -204,14 +221,15 @@ def _an_architecture(search: "Search", epochs: int, each: float) -> float:
     size = sizes[0] if sizes else settings.ipc * spec.classes
     scope = Scope(settings.model_copy(update={"epochs": epochs}), len(search.dataset.train), size)
     named = [kind.make(name, scope) for name, kind in plan.named.items() if name != TRUTH]
+    others = [get_source(name).make(name, scope) for name in beside(plan.named, settings.free)]
     count = truth_count(settings.truth or "none")
     checked = 1.0 if count is None else count / len(search.candidates)
     again = checked if TRUTH in plan.named else 0.0  # the noise ceiling
     share = 0.0 if settings.truth_file is not None else checked  # nothing is trained for it
     whole = (share + again) * (settings.whole_epochs or 1) * len(search.dataset.train)
     trained = epochs * share_of_epochs(settings.halving) * sum(sizes) + whole
-    trained += sum(source.images_trained(scope.settings) for source in named)
-    trials = len(sizes) + len(named) + share + again
+    trained += sum(source.images_passed(scope.settings) for source in [*named, *others])
+    trials = len(sizes) + sum(not source.free for source in named) + share + again
     looks = trials * _looked_at(search, 0)
     return settings.repeats * ((trained + looks) * each + trials * PER_TRIAL)
 

@@ -68,7 +68,11 @@ class Source(ABC):
 
     @abstractmethod
     def images_trained(self, settings: RankingSettings) -> int:
-        """How many images one trial trains on in all, epochs counted: what it costs."""
+        """How many images one trial trains on in all, epochs counted."""
+
+    def images_passed(self, settings: RankingSettings) -> int:
+        """How many images pass forward and backward in one trial before it is scored: what it costs."""
+        return self.images_trained(settings)
 
     def covers(self, name: str) -> bool:
         """Whether it can score the architecture of that name."""

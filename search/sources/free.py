@@ -4,12 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from proxyset.compute.footprint import measure_footprint
 from proxyset.data.spec import normalise
+from proxyset.nets.classifier import is_per_image
 from proxyset.seeds import make_generator
+from search.settings import RankingSettings
 from search.sources.base import Free, Scope
 from search.sources.trained import TRAIN
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 MINIBATCH = 128  # images that an untrained network is looked at with, as in the papers
 EPSILON = 1e-5
+UNPACKED = 2**13  # bytes of each image's code that are compared at once
 SINGULAR = 1e-6  # on the diagonal, so that equal codes have the least score and not −∞
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.Hardswish)
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -55,6 +59,9 @@ class OnMinibatch(Free):
     def make(cls, name: str, scope: Scope) -> Self:
         return cls(name, min(scope.whole, MINIBATCH))
 
+    def images_passed(self, settings: RankingSettings) -> int:
+        return self.images
+
     def minibatch(self, bench: "Workbench") -> Tensor:
         """The images, normalised: N×C×H×W."""
         data = bench.images(TRAIN)
@@ -69,7 +76,7 @@ class JacobianCovariance(OnMinibatch):
 
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
         net = candidate.build(bench.context.spec, generator, bench.device)
-        return jacobian_covariance(net, self.minibatch(bench))
+        return jacobian_covariance(net, self.minibatch(bench), bench.at_once(net, self.images))
 
 
 @dataclass(frozen=True)
@@ -77,12 +84,16 @@ class ActivationCodes(OnMinibatch):
     """NASWOT, how differently an untrained network's activations split different images: `naswot`."""
 
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
-        return naswot(candidate.build(bench.context.spec, generator, bench.device), self.minibatch(bench))
+        net = candidate.build(bench.context.spec, generator, bench.device)
+        return naswot(net, self.minibatch(bench), bench.at_once(net, self.images))
 
 
 @dataclass(frozen=True)
 class SynapticFlow(Free):
     """How much an untrained network lets through: `synflow`, as the logarithm of 1 + that, which ranks alike."""
+
+    def images_passed(self, settings: RankingSettings) -> int:
+        return 1
 
     def score(self, bench: "Workbench", candidate: "Candidate", generator: torch.Generator) -> float:
         spec = bench.context.spec
@@ -90,7 +101,7 @@ class SynapticFlow(Free):
         return math.log1p(synflow(net, spec.channels, spec.size))
 
 
-def jacobian_covariance(net: nn.Module, images: Tensor) -> float:
+def jacobian_covariance(net: nn.Module, images: Tensor, at_once: int | None = None) -> float:
     """How differently an untrained network responds to different images: higher is better. No labels, no training.
 
     With J the gradients of the summed logits at each of the N images (N×(C·H·W)), Σ the correlation matrix of its rows
@@ -99,23 +110,27 @@ def jacobian_covariance(net: nn.Module, images: Tensor) -> float:
 
     Args:
         images: normalised, N×C×H×W.
+        at_once: see `parts`.
 
     Returns:
         The score; NaN where some image's gradient is constant, which has no correlation, as in a network that does not
         look at its images.
     """
-    images = images.detach().requires_grad_()
-    (jacobian,) = torch.autograd.grad(net(images).sum(), images, allow_unused=True)
-    if jacobian is None:
-        return math.nan
-    correlation = jacobian.flatten(1).cpu().double().corrcoef()
+    rows = []
+    for part in parts(net, images, at_once):
+        part = part.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(net(part).sum(), part, allow_unused=True)
+        if gradient is None:
+            return math.nan
+        rows.append(gradient.flatten(1).cpu().double())
+    correlation = torch.cat(rows).corrcoef()
     if not correlation.isfinite().all():
         return math.nan
     eigenvalues = torch.linalg.eigvalsh(correlation).clamp(min=0) + EPSILON
     return -(eigenvalues.log() + 1 / eigenvalues).sum().item()
 
 
-def naswot(net: nn.Module, images: Tensor) -> float:
+def naswot(net: nn.Module, images: Tensor, at_once: int | None = None) -> float:
     """How differently an untrained network's activations split different images: higher is better. No labels.
 
     The code of an image says, for every unit before an activation, whether it is positive. With c_i the codes and N_A
@@ -126,9 +141,25 @@ def naswot(net: nn.Module, images: Tensor) -> float:
     Args:
         net: with its activations as layers.
         images: normalised, N×C×H×W.
+        at_once: see `parts`.
 
     Returns:
         The score; the least there is where all codes are equal, as in a network without such layers.
+    """
+    kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
+    for layer in zip(*(_codes(net, part) for part in parts(net, images, at_once)), strict=True):
+        code, units = np.concatenate([packed for packed, _ in layer]), layer[0][1]
+        for start in range(0, code.shape[1], UNPACKED):
+            bits = np.unpackbits(code[:, start : start + UNPACKED], axis=1, count=min(8 * UNPACKED, units - 8 * start))
+            signs = torch.from_numpy(bits).to(images.device).float() * 2 - 1
+            kernel += (signs.shape[1] + (signs @ signs.T).cpu().double()) / 2
+    return torch.linalg.slogdet(kernel + SINGULAR * torch.eye(len(kernel), dtype=kernel.dtype)).logabsdet.item()
+
+
+def _codes(net: nn.Module, images: Tensor) -> list[tuple[np.ndarray, int]]:
+    """For each activation that reaches the logits, the codes of the images, a bit per unit, and how many units.
+
+    Packed, because all images' codes are held at once, and a layer can have a million units.
     """
     inputs: list[Tensor] = []
 
@@ -143,12 +174,20 @@ def naswot(net: nn.Module, images: Tensor) -> float:
         for hook in hooks:
             hook.remove()
     reach = torch.autograd.grad(total, inputs, allow_unused=True) if inputs else ()
-    kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
-    for units, gradient in zip(inputs, reach, strict=True):
-        if gradient is not None:
-            signs = (units.detach().flatten(1) > 0).float() * 2 - 1
-            kernel += (signs.shape[1] + (signs @ signs.T).cpu().double()) / 2
-    return torch.linalg.slogdet(kernel + SINGULAR * torch.eye(len(kernel), dtype=kernel.dtype)).logabsdet.item()
+    codes = [
+        (units.detach().flatten(1) > 0).cpu().numpy()
+        for units, gradient in zip(inputs, reach, strict=True)
+        if gradient is not None
+    ]
+    return [(np.packbits(code, axis=1), code.shape[1]) for code in codes]
+
+
+def parts(net: nn.Module, images: Tensor, at_once: int | None) -> tuple[Tensor, ...]:
+    """The images in parts of at most `at_once` (None: in one piece).
+
+    In one piece, too, where what the network answers on an image may depend on the others.
+    """
+    return images.split(at_once if at_once is not None and is_per_image(net) else len(images))
 
 
 def synflow(net: nn.Module, channels: int, size: int) -> float:

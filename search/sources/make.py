@@ -8,7 +8,7 @@ from search.settings import RankingSettings
 from search.sources.base import Scope, Source
 from search.sources.halving import rungs_of
 from search.sources.proxies import SourcePlan
-from search.sources.registry import FREE, get_source
+from search.sources.registry import beside, get_source
 from search.sources.table import Columns, ColumnSource
 from search.sources.trained import AGAIN, TRUTH, ProxySource, WholeSet
 
@@ -42,7 +42,7 @@ def make_sources(
     size = trained[0].images_per_epoch() if trained else settings.ipc * dataset.spec.classes
     scope = Scope(settings, whole, size)
     named: list[Source] = [kind.make(name, scope) for name, kind in plan.named.items()]
-    free = [name for name in FREE if settings.free and name not in plan.named]
+    free = beside(plan.named, settings.free)
     ranked = [ColumnSource.of(name, settings, columns or {}) for name in settings.rank_columns]
     on_sets: list[Source] = []
     for source in trained:

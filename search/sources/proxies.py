@@ -22,12 +22,12 @@ from proxyset.progress import Progress, duration
 from proxyset.registry import import_object, is_reference
 from proxyset.settings import short
 from search.advice import cheaper_sets
+from search.places import NEW, Begun
 from search.settings import RankingSettings
 from search.sources.base import Source
-from search.sources.registry import FREE, SOURCES, get_source, is_source
+from search.sources.registry import SOURCES, beside, get_source, is_source
 from search.sources.trained import AGAIN, SCORED, TEST, TRAIN, TRUTH, VALIDATION, WholeSet
 
-STORE = Path("proxysets")
 SUFFIX = ".safetensors"
 RESERVED = (AGAIN, TRAIN, TEST, VALIDATION, SCORED, "sha256")  # besides the names of sources
 
@@ -81,17 +81,23 @@ class SourcePlan:
 
 
 def plan_sources(
-    proxies: Proxies, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None = None
+    proxies: Proxies,
+    dataset: Dataset,
+    settings: RankingSettings,
+    session: Session,
+    whole: str | None = None,
+    begun: Begun = NEW,
 ) -> SourcePlan:
     """What `proxies` means, in order.
 
     Args:
         dataset: what missing sets are made from: without the images that are held out.
         whole: hash of the training split with them; a set that is given may be made from that.
+        begun: the sets of the run that goes on.
 
     Raises:
         InputError: nothing is named, or something unknown or twice; settings that no method can work with; a set that
-            is damaged or of other data; a missing set where `settings.build` is off.
+            is damaged or of other data; a missing set where `settings.build` is off, or on which the run began.
     """
     if settings.condense_net is not None:
         try:
@@ -109,18 +115,18 @@ def plan_sources(
             if issubclass(known[1], WholeSet) and name not in ("", TRUTH):
                 raise InputError(f"`whole` is the noise ceiling, which has no other name, got {short(name)}")
         else:
-            planned.append(_plan(name, known, dataset, settings, session, whole))
+            planned.append(_plan(name, known, dataset, settings, session, whole=whole, begun=begun))
     names = [*(name for name, _ in words), *(one.name for one in planned)]
     if not names:
         raise InputError("`proxy` names at least one source of a ranking, such as dsa")
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise InputError(f"{repeated!r} is among the proxies twice")
-    free = [name for name in FREE if settings.free]
+    free = beside((), settings.free)
     taken = next((name for name in settings.rank_columns if name in (*names, *free, *RESERVED, TRUTH)), None)
     if taken is not None:
         raise InputError(f"`rank_columns` has {taken!r}, and another ranking is called so: rename the column")
-    _check_build(planned, settings)
+    _check_build(planned, settings, begun)
     return SourcePlan(tuple(planned), dict(words))
 
 
@@ -145,22 +151,30 @@ def _check_name(name: str, proxy: ProxyLike) -> None:
 
 
 def _plan(
-    name: str, proxy: SetLike, dataset: Dataset, settings: RankingSettings, session: Session, whole: str | None
+    name: str,
+    proxy: SetLike,
+    dataset: Dataset,
+    settings: RankingSettings,
+    session: Session,
+    *,
+    whole: str | None,
+    begun: Begun,
 ) -> PlannedProxy:
     if isinstance(proxy, ProxySet):
         known = str(proxy.provenance.get("method", "proxy"))
         plan = PlannedProxy(name or known, given=_of(dataset, proxy, "given", whole))
     elif isinstance(proxy, Path) or (isinstance(proxy, str) and proxy.endswith(SUFFIX)):
-        if not Path(proxy).is_file():
+        file = begun.given(name or Path(proxy).stem, Path(proxy))
+        if not file.is_file():
             raise InputError(f"no proxy set at {str(proxy)!r}: no such file")
-        file = Path(proxy)
         plan = PlannedProxy(name or file.stem, file, given=_of(dataset, ProxySet.load(file), file, whole))
     else:
         method = _method(proxy, settings) if isinstance(proxy, str) else proxy
         wanted = ProxySpec(dataset, method, settings.ipc, settings.seed)
         method.check(wanted.problem)
-        path = store_path(wanted, session, STORE)
-        plan = PlannedProxy(name or method.name, path, wanted, _built(path, wanted, session))
+        name = name or method.name
+        path = begun.built(name, lambda store: store_path(wanted, session, store))
+        plan = PlannedProxy(name, path, wanted, _built(path, wanted, session))
     _check_name(plan.name, proxy)
     return plan
 
@@ -198,7 +212,14 @@ def _method(name: str, settings: RankingSettings) -> Method:
     return method(**{key: value for key, value in values.items() if key in method.model_fields and value is not None})
 
 
-def _check_build(planned: Sequence[PlannedProxy], settings: RankingSettings) -> None:
+def _check_build(planned: Sequence[PlannedProxy], settings: RankingSettings, begun: Begun) -> None:
+    lost = next((one for one in planned if one.missing and one.name in begun.sets), None)
+    if lost is not None:
+        back = "put it back" if begun.sets[lost.name].is_absolute() else "go on from the folder that has it"
+        raise MissingProxy(
+            f"{str(lost.path)!r} does not exist, the proxy set {lost.name!r} that this run began with: {back}, or to "
+            f"build it again: {_build_command(lost)}"
+        )
     missing = next((one for one in planned if one.missing), None)
     if missing is not None and not settings.build:
         raise MissingProxy(f"{str(missing.path)!r} does not exist; to build it: {_build_command(missing)}")

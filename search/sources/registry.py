@@ -1,5 +1,6 @@
 """Every source of a ranking by name, besides methods and proxy sets. To add one: its class, and one line here."""
 
+from collections.abc import Container
 from typing import Any
 
 from proxyset.errors import InputError
@@ -27,6 +28,16 @@ SOURCES: Registry[type[Any]] = Registry(  # Any, because each source has fields 
 
 FREE = ("params", "macs", "jacobian", "naswot", "synflow")
 """Those that stand beside every search unless `free` is off."""
+
+
+def beside(named: Container[str], free: bool) -> list[str]:
+    """The sources that stand beside a search's own.
+
+    Args:
+        named: its own.
+        free: its setting.
+    """
+    return [name for name in FREE if free and name not in named]
 
 
 def get_source(name: str) -> type[Source]:

@@ -1,14 +1,26 @@
 """Scores that train nothing, against their published formulas written plainly."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from proxyset.compute.plan import BASE, LIVE
+from proxyset.compute.session import Session
 from proxyset.nets.build import build_net
-from search.sources.free import SINGULAR, ActivationCodes, MultiplyAdds, SynapticFlow, naswot, synflow
+from search.sources.free import (
+    SINGULAR,
+    ActivationCodes,
+    JacobianCovariance,
+    MultiplyAdds,
+    SynapticFlow,
+    jacobian_covariance,
+    naswot,
+    synflow,
+)
 from search.sources.registry import FREE, SOURCES
 from search.trial import Job, TrialContext, Workbench
 
@@ -107,3 +119,37 @@ def test_a_repeat_is_another_draw_of_weights_and_the_same_one_the_same_bits(
 
 def test_what_stands_beside_every_search_trains_nothing() -> None:
     assert all(SOURCES[name].free for name in FREE)
+
+
+@pytest.mark.parametrize("name", ["convnet-w4-d2-relu-instance-avg", "convnet-w4-d2-leakyrelu-batch-max"])
+def test_in_parts_the_scores_are_the_same_and_batch_norm_sees_all_images(
+    name: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven images by threes, and codes that are compared a byte at a time."""
+    net = build_net(name, channels=1, size=8, classes=3, generator=generator)
+    images = torch.randn(7, 1, 8, 8, generator=generator)
+    whole = jacobian_covariance(net, images), naswot(net, images)
+    counts: list[int] = []
+    net.register_forward_pre_hook(lambda module, given: counts.append(len(given[0])))
+    monkeypatch.setattr("search.sources.free.UNPACKED", 1)
+    assert jacobian_covariance(net, images, 3) == pytest.approx(whole[0], rel=1e-4)
+    assert naswot(net, images, 3) == pytest.approx(whole[1])
+    assert counts == ([7, 7] if "batch" in name else [3, 3, 1] * 2)
+
+
+def test_a_memory_limit_holds_for_scores_without_training_and_for_testing(context: TrialContext) -> None:
+    """So little memory that two images pass at a time."""
+    candidate = next(iter(context.candidates.values()))
+    cost = Session(device="cpu").footprint(candidate.outline(context.spec), context.spec.channels, context.spec.size)
+    limit = (BASE + 2.5 * LIVE * cost.activations) / 2**30
+    net = candidate.build(context.spec, torch.Generator(), "cpu")
+    counts: list[int] = []
+    net.register_forward_pre_hook(lambda module, given: counts.append(len(given[0])))
+    fixed = replace(candidate, builder=lambda channels, size, classes: net)
+    few = Workbench(context, Session(device="cpu", memory_limit=limit))
+    for kind in (ActivationCodes, JacobianCovariance):
+        kind("free", 16).score(few, fixed, torch.Generator())
+    few.accuracy(net)
+    few.loss(net)
+    assert max(counts) == 2
+    assert few.accuracy(net) == Workbench(context, Session(device="cpu")).accuracy(net)

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from proxyset.compute.session import Session
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.dm import DM
 from proxyset.methods.dsa import DSA
+from search.cli import load_data
+from search.final import Finisher, Kept
 from search.finals import read_finals
 from search.folder import RunFolder
+from search.jobs import estimate
 from search.placement import place
 from search.preparation import Display, Search, prepare
 from search.settings import RankingSettings, SpaceChoice
-from search.within import Limit, TimeIsUp, choose_within, seconds_to_keep
+from search.trial import Job, TrialContext
+from search.within import Choice, Limit, TimeIsUp, choose_within, seconds_to_keep
 from tests.search.test_cli import RUN, run, scores, search
 
 SETTINGS = RankingSettings(ipc=2, epochs=40, whole_epochs=2, final_epochs=20, batch_size=8, truth="none")
@@ -101,6 +106,68 @@ def test_a_limit_ends_the_trials_and_leaves_time_for_what_is_kept() -> None:
         Limit(time.time() + 100, keeping=101).left_for_trials()
 
 
+def test_time_that_the_machine_sleeps_does_not_count(context: TrialContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lid is closed for three hours, then for ten minutes of work the limit of an hour goes on."""
+    limit, finisher = (
+        Limit(time.time() + 3600, keeping=600),
+        Finisher(context, Session(device="cpu"), until=time.time() + 60),
+    )
+    kept, net = Kept(finisher.bench, lambda done: None, finisher.limit), nn.Flatten()
+    clock, monotonic = time.time, time.monotonic
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: clock() + 3 * 3600)
+        assert limit.left_for_trials() == pytest.approx(3000, abs=60)
+        assert limit.end == pytest.approx(time.time() + 3600, abs=60)
+        kept(net, 1)
+        patch.setattr(time, "monotonic", lambda: monotonic() + 3100)
+        assert limit.left() > 0
+        with pytest.raises(TimeIsUp):
+            limit.left_for_trials()
+        with pytest.raises(TimeIsUp):
+            kept(net, 2)
+
+
+def test_reading_the_data_counts(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes 100 of 300 seconds, so that what is planned fits into 200."""
+    ahead, monotonic = [0.0], time.monotonic
+    planned: list[float] = []
+
+    def slow(command: Any) -> Dataset:
+        ahead[0] += 100
+        return load_data(command)
+
+    def note(search: Search, seconds: float, building: Any) -> Choice:
+        planned.append(seconds)
+        return choose_within(search, seconds, building)
+
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + ahead[0])
+    monkeypatch.setattr("search.cli.load_data", slow)
+    monkeypatch.setattr("search.within.choose_within", note)
+    flags = ("--proxy", "random", "--no-free", "--final-epochs", "1", "--promote", "1")
+    assert run(images, *flags, "--within", "5min") == 0
+    assert planned == [pytest.approx(200, abs=20)]
+    assert run(images, *flags, "--within", "90s", "--force") == 2
+    assert "--within is too short: reading the images" in capsys.readouterr().err
+
+
+def test_what_costs_no_training_passes_images_too(searched: Callable[..., Search]) -> None:
+    """Two look at all 33 training images, and one at one; a millisecond each."""
+    with_free, without = searched(sample=2), searched(sample=2)
+    settings = without.settings.model_copy(update={"free": False})
+    trials = [
+        choose_within(one, 1000, []).seconds["trials"] for one in (with_free, replace(without, settings=settings))
+    ]
+    assert trials[0] - trials[1] == pytest.approx(2 * (33 + 33 + 1) * 1e-3)
+
+
+def test_the_estimate_counts_what_costs_no_training(context: TrialContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.jobs.seconds_per_image", lambda context, placement: 1e-3)
+    jobs = [Job(source, name) for source in ("params", "jacobian") for name in context.candidates]
+    assert estimate(jobs, context, place(None, Session(device="cpu"))) == pytest.approx(3 * 36 * 1e-3)
+
+
 class Passed(Limit):
     """A time limit that is over as soon as it begins."""
 
@@ -117,7 +184,7 @@ def test_the_choice_is_kept_with_the_run_and_a_resumed_one_has_it(
         patch.setattr("search.within.Limit", Passed)
         flags = ("--proxy", "random", "--within", "5min", "--no-free", "--final-epochs", "3")
         assert run(images, *flags) == 0
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
     assert "what fits: 4 architectures, 2 epochs on a proxy set" in err
     assert "the time for trials is up: trials are left, which --resume takes up" in err
     assert len(scores()) == 1
@@ -126,6 +193,10 @@ def test_the_choice_is_kept_with_the_run_and_a_resumed_one_has_it(
     settings = RunFolder.open(RUN).settings()
     assert (settings["sample"], settings["truth"], settings["promote"]) == (4, "none", 3)
     assert "within" not in settings
+    hint = "search run --resume runs/run --promote 1 --within 5min (trials that are left run first)"
+    assert f"to train, test and keep it: {hint}" in " ".join(out.split())
+    assert search("predict", str(RUN), "picture.png") == 2
+    assert f"keeps no network; to train one: {hint}" in capsys.readouterr().err
     assert search("run", "--resume", str(RUN), "--workers", "0") == 0
     assert len(scores()) == 4
     assert {row["error"] for row in read_finals(RUN)} == {None}
