@@ -75,6 +75,8 @@ def carry_out(command: "RunSettings", folder: "RunFolder") -> None:
 
     placement = place_by_flags(command.execution, Session(command.compute))
     within, begins = command.limit.within, time.monotonic()
+    if not command.output.force:
+        folder.check_settings(stored(command), driver.MAY_CHANGE)
     dataset = load_data(command)
     display = Display(progress=True, say=say)
     begun = NEW if command.output.force else Begun.of(folder)

@@ -107,6 +107,18 @@ class RunFolder:
         Raises:
             InputError: other settings, data or architectures; a damaged file; a run of an older version.
         """
+        self.check_settings(config, may_change)
+        if self.read(CONFIG) is not None:
+            self.check_once(PLAN, plan, "the data or the space")
+            self.rows()
+            read_finals(self.path)
+
+    def check_settings(self, config: dict[str, Any], may_change: Collection[str]) -> None:
+        """The part of `check` that needs no data.
+
+        Raises:
+            InputError: other settings; a damaged file; a run of an older version.
+        """
         before = self.read(CONFIG)
         if before is None:
             return
@@ -114,9 +126,6 @@ class RunFolder:
         if not self._checksums_needed or any("free" not in facts for facts in sources.values()):
             raise InputError(f"{str(self.path)!r} {OLDER}")
         check_same(settings_in(before), as_read(config), may_change)
-        self.check_once(PLAN, plan, "the data or the space")
-        self.rows()
-        read_finals(self.path)
 
     def begin(self, config: dict[str, Any], plan: dict[str, Any]) -> None:
         """Begin the run, or go on with one that `check` has let pass.

@@ -22,7 +22,7 @@ from proxyset.progress import Progress, duration
 from proxyset.registry import import_object, is_reference
 from proxyset.settings import short
 from search.advice import cheaper_sets
-from search.places import NEW, Begun
+from search.places import NEW, STORE, Begun
 from search.settings import RankingSettings
 from search.sources.base import Source
 from search.sources.registry import SOURCES, beside, get_source, is_source
@@ -174,6 +174,8 @@ def _plan(
         method.check(wanted.problem)
         name = name or method.name
         path = begun.built(name, lambda store: store_path(wanted, session, store))
+        if path == begun.sets.get(name) and path.exists() and not is_same(ProxySet.load(path), wanted, session):
+            path = store_path(wanted, session, STORE)  # other data, which the run refuses before anything is built
         plan = PlannedProxy(name, path, wanted, _built(path, wanted, session))
     _check_name(plan.name, proxy)
     return plan
@@ -213,7 +215,7 @@ def _method(name: str, settings: RankingSettings) -> Method:
 
 
 def _check_build(planned: Sequence[PlannedProxy], settings: RankingSettings, begun: Begun) -> None:
-    lost = next((one for one in planned if one.missing and one.name in begun.sets), None)
+    lost = next((one for one in planned if one.missing and one.path == begun.sets.get(one.name)), None)
     if lost is not None:
         back = "put it back" if begun.sets[lost.name].is_absolute() else "go on from the folder that has it"
         raise MissingProxy(
