@@ -50,7 +50,6 @@ def run_command(argv: list[str]) -> None:
     check_output(command.output)
     session, seed = Session(command.compute), command.seed.seed
     learning, memory = command.learning, command.memory.memory
-    check_given(learning, [(memory, learning.kd)], flags_in(argv))
     stream = load_stream(extract(command, StreamChoice), data_root=command.stream.data_root, seed=seed, progress=True)
     kd = "-kd" if learning.kd else ""
     name = folder_name(memory, f"continual-{stream.name}-", f"{kd}-seed{seed}", longest=200)
@@ -58,6 +57,7 @@ def run_command(argv: list[str]) -> None:
     with folders.claim(folder, folders.RUN, force=force, resume=command.output.resume) as claimed:
         trainer = Trainer(stream, learning, seed=seed, session=session, progress=True)
         run = StreamRun(trainer, memory, extract(command, Budget))
+        check_given(learning, [(memory, learning.kd)], flags_in(argv))
         if not force:
             run.restore(claimed.path)
         say_how_it_begins(command.output, run.finished, claimed.path)
@@ -165,6 +165,7 @@ def compare_command(argv: list[str]) -> None:
     from continual.estimate import Estimate, savings
     from continual.page import save_results_page
     from continual.report import write_summary
+    from continual.schemes.given import check_given
     from proxyset.compute.session import Session
 
     check_output(command.output)
@@ -173,13 +174,14 @@ def compare_command(argv: list[str]) -> None:
     folder = command.output.out or RUNS / path_name(f"continual-compare-{name}", longest=200)
     force, resume = command.output.force, command.output.resume
     with folders.claim(folder, folders.COMPARISON, force=force, resume=resume) as claimed:
-        cells = make_cells_of(command, claimed.path.absolute(), session, argv)
+        cells = make_cells_of(command, claimed.path.absolute(), session)
         streams, to_build = Streams(progress=True), dict[str, None]()  # both runs of a memory need the same sets
 
         def note(run: StreamRun) -> None:
             to_build.update(dict.fromkeys(run.scheme.memory.to_build(run.finished)))
 
         estimate, finished = check_cells(cells, session, resume=not force, streams=streams, on_run=note)
+        check_given(command.training, {(cell.memory, cell.kd) for cell in cells}, flags_in(argv))
         pool = choose_pool(command.placement, session.device, len(group(cells)))
         say_how_it_begins(command.output, finished, claimed.path)
         at_once = "one after another" if pool.in_process else f"{pool.workers or 'as many as fit'} at a time"
@@ -199,19 +201,16 @@ def compare_command(argv: list[str]) -> None:
     say(f"{folder}: summary.json, results.csv, curves.png, report.html, and a folder for every run")
 
 
-def make_cells_of(command: CompareCommand, folder: Path, session: Session, argv: Sequence[str]) -> list[Cell]:
+def make_cells_of(command: CompareCommand, folder: Path, session: Session) -> list[Cell]:
     """The runs of a comparison in `folder`."""
     from continual.compare import Common, make_cells
-    from continual.schemes.given import check_given
     from proxyset.files import in_full
 
     memory, budget = command.memory, extract(command, Budget)
     budget = budget.model_copy(update={"store": in_full(budget.store)})  # workers may have another working folder
     data_root = in_full(command.stream.data_root)
     common = Common(folder, extract(command, StreamChoice), budget, command.training, session.compute, data_root)
-    cells = make_cells(memory.memory, memory.seeds, memory.kd, common)
-    check_given(command.training, {(cell.memory, cell.kd) for cell in cells}, flags_in(argv))
-    return cells
+    return make_cells(memory.memory, memory.seeds, memory.kd, common)
 
 
 class Teller:
