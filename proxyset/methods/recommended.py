@@ -16,7 +16,7 @@ NET = "convnet-w32"
 SMALLEST = 16  # pixels: below it, half of a side shows too little
 MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
 TRAINED: dict[str, Any] = {"networks": "between", "weight_classes": 3.0}
-EPOCHS, TRAININGS, FEWEST = 4, 8, 2  # of a training, and how many; fewest epochs in all that are worth it
+EPOCHS, TRAININGS, FEWEST = 4, 16, 2  # of a training, and how many; fewest epochs in all that are worth it
 PASS = 8e-7  # seconds of training, for each image and pixel, of a network of width 32 on one CPU core
 SHARE = 0.4  # of the time that trainings may take
 
@@ -58,9 +58,9 @@ def _for_krr() -> dict[str, Any]:
 
 
 def _for_dm(problem: Problem, seconds: float) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"batch_real": 64, "lr_img": 5.0}
+    chosen: dict[str, Any] = {"batch_real": 64, "lr_img": 5.0, "schedule_img": "cosine"}
     if problem.spec.channels == 1:  # MNIST and FashionMNIST learn less from trained networks, CIFAR-10 more
-        return chosen | {"schedule_img": "cosine"}
+        return chosen
     affordable = int(SHARE * seconds / (len(problem.real) * problem.spec.size**2 * PASS))  # epochs of all trainings
     if min(problem.counts) < 2 or affordable < FEWEST:  # one of each class is held out
         return chosen

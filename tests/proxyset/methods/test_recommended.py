@@ -43,7 +43,7 @@ def test_all_of_it_with_few_images() -> None:
 def test_small_images_take_dm_unless_a_setting_of_krr_alone_is_given() -> None:
     small = problem(size=8, each=4000)
     assert recommended(KRR(net="convnet-w4-d1", iterations=7), small, 1)[0] == DM(
-        net="convnet-w4-d1", iterations=7, batch_real=64, lr_img=5.0
+        net="convnet-w4-d1", iterations=7, batch_real=64, lr_img=5.0, schedule_img="cosine"
     )
     assert isinstance(recommended(KRR(pool=3), small, 600)[0], KRR)
     assert isinstance(recommended(KRR(targets="learned"), small, 600)[0], KRR)
@@ -54,15 +54,16 @@ def test_a_set_that_learning_starts_from_keeps_its_tiles() -> None:
     assert "formation" not in chosen(KRR(init="mine.safetensors"), problem())
 
 
+FRESH = {"net": "convnet-w32", "batch_real": 64, "lr_img": 5.0, "schedule_img": "cosine", "formation": 2}
+
+
 def test_all_of_it_with_many_images() -> None:
-    trained = {"networks": "between", "weight_classes": 3.0, "teacher_epochs": 4, "trainings": 8}
-    quick = {"net": "convnet-w32", "batch_real": 64, "lr_img": 5.0, "formation": 2}
-    assert chosen(DM(), problem()) == quick | trained
+    trained = {"networks": "between", "weight_classes": 3.0, "teacher_epochs": 4, "trainings": 16}
+    assert chosen(DM(), problem()) == FRESH | trained
 
 
 def test_grey_images_take_fresh_networks() -> None:
-    fresh = {"net": "convnet-w32", "batch_real": 64, "lr_img": 5.0, "formation": 2, "schedule_img": "cosine"}
-    assert chosen(DM(), problem(channels=1)) == fresh
+    assert chosen(DM(), problem(channels=1)) == FRESH
 
 
 @pytest.mark.parametrize("wanted", [problem(size=8), problem(each=7)], ids=["small images", "few of a class"])
@@ -76,7 +77,7 @@ def test_more_time_trains_more_networks_for_longer() -> None:
     usual = DM()
     numbers = [(f.get("teacher_epochs", usual.teacher_epochs), f.get("trainings", usual.trainings)) for f in found[1:]]
     assert "networks" not in found[0]
-    assert numbers == [(1, 2), (2, 2), (4, 2), (4, 3), (4, 8)]
+    assert numbers == [(1, 2), (2, 2), (4, 2), (4, 3), (4, 16)]
 
 
 def test_trainings_are_of_the_network_that_their_time_is_counted_for() -> None:
@@ -92,7 +93,9 @@ def test_no_networks_are_trained_where_an_image_cannot_be_held_out() -> None:
 
 def test_what_is_given_stays() -> None:
     given = DM(networks="random", formation=1, lr_img=2.0, weight_classes=0.0)
-    assert chosen(given, problem()).keys() == {"net", "batch_real", "lr_img", "teacher_epochs", "trainings"}
+    assert chosen(given, problem()).keys() == {
+        *("net", "batch_real", "lr_img", "schedule_img", "teacher_epochs", "trainings")
+    }
 
 
 def test_a_narrow_network_where_it_is_left_open_and_the_time_is_short() -> None:
