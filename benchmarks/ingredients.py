@@ -65,7 +65,6 @@ def dm(**changes: Any) -> DM:
 FRESH: dict[str, Any] = {"networks": "random", "weight_classes": 0.0}
 ROWS: dict[str, Row] = {
     "default": Row(dm()),
-    "weight_classes 0.3": Row(dm(weight_classes=0.3)),
     "weight_classes 10": Row(dm(weight_classes=10.0)),
     "weight_classes 30": Row(dm(weight_classes=30.0)),
     "k-means": Row(dm(real_batches="k-means")),
@@ -74,7 +73,6 @@ ROWS: dict[str, Row] = {
     "one in one": Row(dm(formation=1)),
     "fresh": Row(dm(**FRESH)),
     "fresh, k-means": Row(dm(**FRESH, real_batches="k-means")),
-    "fresh, layers": Row(dm(**FRESH, features="layers", lr_img=1.0)),
     "fresh, bf16": Row(dm(**FRESH), "bf16"),
     "fresh, teacher": Row(dm(**FRESH), teacher=True, shares="fresh"),
     "fresh, one in one": Row(dm(**FRESH, formation=1)),

@@ -25,7 +25,14 @@ from search.settings import (
 
 RUNS = Path("runs")
 NOT_STORED = ("resume", "trust", "within", "out", "config", "force", "json", "log_to")
-PLACES = ("dataset", "data_root", "address", "device", "truth", "truth_file")  # settings in which a colon names no code
+NO_CODE = (
+    "dataset",
+    "data_root",
+    "address",
+    "device",
+    "truth",
+    "truth_file",
+)  # settings in which a colon names no code
 
 
 class Proxies(Settings):
@@ -201,7 +208,7 @@ def code_of(settings: Mapping[str, Any]) -> list[str]:
     texts = [
         text
         for name, value in settings.items()
-        if name not in PLACES
+        if name not in NO_CODE
         for text in (value if isinstance(value, list | tuple) else [value])
         if isinstance(text, str)
     ]

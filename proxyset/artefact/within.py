@@ -144,7 +144,7 @@ def _pace(method: LearnedMethod, wanted: ProxySpec, context: Context, patience: 
 
 
 def _writing(synthesis: Synthesis) -> float:
-    """Seconds that it takes to write the state to a disk."""
+    """Seconds that it takes to hash the state and to write it, into the system's folder for temporary files."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder) / "timed.checkpoint", 1, {})
         started = time.perf_counter()

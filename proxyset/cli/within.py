@@ -45,7 +45,9 @@ def choose(todo: Sets, finished: Sets, seconds: float, session: Session) -> tupl
         try:
             chosen, session = fit_within(wanted, seconds, session, keep_folder(path), line)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted; networks that were trained are kept for the same command") from None
+            kept = keep_folder(path)
+            words = f"; what was trained so far is kept in {str(kept)!r} for the same command" if kept.exists() else ""
+            raise KeyboardInterrupt(f"interrupted{words}") from None
         finally:
             line.close()
     if chosen is None:

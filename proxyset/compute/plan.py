@@ -25,9 +25,7 @@ BASE = 448 * 2**20  # bytes that a process takes before any work: Python, torch,
 COMPILE_SECONDS = 60.0  # of the functions of one piece of work, on two cores
 COMPILED_SHARE = {"fp32": 0.75, "bf16": 0.45}  # time of a compiled step over an eager one (benchmarks/condense.py)
 EAGER_FLOPS = {"cpu": 1e11, "cuda": 5e12}  # nominal, whatever the number of threads; where compiling is worth a thought
-SHARED = (
-    16  # of a GPU's memory, the share of a micro-batch: up to four processes have it together, each with more beside
-)
+SHARED = 16  # one part of so many of a GPU's memory is for a micro-batch: up to four processes have it together
 EAGER_STEP = 2e-3  # seconds that a minibatch costs however small it is
 
 

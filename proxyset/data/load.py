@@ -120,7 +120,7 @@ def _say_if_dark(split: Split, label: str) -> None:
     if split.reading.done[DEEP] and (top := int(split.train.images.max())) < DARK:
         LOG.warning(
             "%s: no value of 16 bits is above %d of 65535, which leaves %d grey levels: stretch the values first",
-            *(label, top * 257, top + 1),
+            *(label, top * 257 + 128, top + 1),
         )
 
 
@@ -217,7 +217,8 @@ def _check_labels(split: Split, name: str) -> None:
         empty = (data.labels.bincount(minlength=classes) == 0).nonzero().flatten().tolist()
         if empty:
             kind = "test images" if part == "test" else "images"
-            hint = "; labels begin with 0" if empty[0] == 0 and split.class_names[0] == "0" else ""
+            first = part == "training" and empty[0] == 0 and split.class_names[0] == "0"
+            hint = "; labels begin with 0" if first else ""
             raise InputError(f"{name}: class {split.class_names[empty[0]]!r} has no {kind}{hint}")
 
 

@@ -54,6 +54,9 @@ def _read_datasets(datasets: Sequence[Any], form: Decoding) -> Split:
         return Split(train, None, named, whole=True, reading=reading)
     if len(datasets) > 2:
         raise InputError(f"torch Datasets are one, or one to train on and one to test on, got {len(datasets)}")
+    others = getattr(datasets[1], "classes", None)
+    if names and others and list(names) != list(others):
+        raise InputError("the two torch Datasets number other classes: their `classes` must be the same, in one order")
     test, of_test = _read_pairs(datasets[1], replace(form, channels=train.images.shape[1]))
     return Split(train, test, named, reading=reading + of_test)
 

@@ -157,8 +157,8 @@ class GradientMatching:
     def _freeze(self) -> None:
         """Take BatchNorm's statistics from real images of all classes, and hold them while matching."""
         self.net.train()
-        hold_draws(self.net)
         if has_batch_norm(self.net):
+            hold_draws(self.net)
             index = torch.cat([draw(index, BATCH_NORM_IMAGES, self.generator) for index in self.classes])
             self.net(normalise(self._real_images(index), self.spec))
         self.hold()

@@ -64,10 +64,10 @@ class Wanted:
 def obtain(wanted: Wanted, context: Context, make: Callable[[Path | None], State]) -> State:
     """What is wanted: as it is kept, or made now and kept. One that another process is making is waited for.
 
+    Where the folder cannot be written, it is made for this process alone, which the session says.
+
     Args:
         make: makes it. It is given where the state of unfinished work is kept (None: nowhere).
-
-    Where the folder cannot be written, it is made for this process alone, which the session says.
 
     Raises:
         RunError: the disk is full, or the work failed.

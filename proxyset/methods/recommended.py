@@ -17,7 +17,9 @@ SMALLEST = 16  # pixels: below it, half of a side shows too little
 MANY = 10  # images per class, from which on `dm` did better than `krr` within an hour
 TRAINED: dict[str, Any] = {"networks": "between", "weight_classes": 3.0}
 EPOCHS, TRAININGS, FEWEST = 4, 16, 2  # of a training, and how many; fewest epochs in all that are worth it
-PASS = 8e-7  # seconds of training, for each image and pixel, of a network of width 32 on one CPU core
+PASS = (
+    4e-7  # seconds of training, for each image and pixel, of a network of width 32 on one CPU core; 3e-7 on an idle one
+)
 SHARE = 0.4  # of the time that trainings may take
 
 

@@ -23,7 +23,7 @@ PLAIN, DISTILLED, JOINT = ("random", False), ("random", True), ("joint", False)
         (
             {"scheme": "gdumb", "lr": 0.1, "loss": "cross-entropy"},
             [PLAIN],
-            "`lr` and|and `lr` are for .*: leave them out",
+            "(`lr` and `loss`|`loss` and `lr`) are for .*: leave them out",
         ),
         ({"scheme": "gdumb", "kd_weight": 2.0}, [PLAIN], "`kd_weight` is for `scheme=eeil`"),
         ({"kd_weight": 2.0}, [PLAIN], "`kd_weight` is for distillation, and there is none without `kd`"),

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proxyset.artefact.outputs import is_picture
@@ -27,6 +28,19 @@ def test_a_link_to_a_set_of_ours_is_followed_with_a_line(
     assert tensor_bytes(tmp_path / "there" / "set.safetensors") != before
     assert sorted(os.listdir(tmp_path)) == ["link.png", "link.safetensors", "there", "three.npz"]
     assert sorted(os.listdir(tmp_path / "there")) == ["set.png", "set.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"), [((15, 15), False), ((25, 5), True), ((10, 10, 10), False), ((24, 3, 3), True)]
+)
+def test_a_test_set_that_one_answer_would_score_well_on_is_said(
+    counts: tuple[int, ...], said: bool, cli: Cli, tmp_path: Path
+) -> None:
+    save_npz(tmp_path / "three.npz", labels=np.repeat(np.arange(len(counts)), counts))
+    assert build(cli, "--out", "set.safetensors").code == 0
+    result = cli("eval", "set.safetensors", "--net", "mlp", "--nets", 1, "--epochs", 1)
+    assert result.code == 0, result.err
+    assert ("always answering the largest class would score" in result.err) == said
 
 
 def test_what_is_there_is_refused_before_images_are_read(cli: Cli, tmp_path: Path) -> None:

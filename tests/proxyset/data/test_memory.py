@@ -78,6 +78,10 @@ def test_two_torch_datasets_are_one_to_train_on_and_one_to_test_on() -> None:
     data = load((Pairs(pictures, LABELS), Pairs(pictures[:6], LABELS[:6])))
     assert len(data.train) == len(IMAGES)
     assert np.array_equal(data.test.images[:, 0], IMAGES[:6])
+    train, test = Pairs(pictures, LABELS), Pairs(pictures[:6], LABELS[:6])
+    train.classes, test.classes = ["no", "yes"], ["yes", "no"]  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="number other classes"):
+        load((train, test))
 
 
 def test_colour_images_and_a_wanted_size() -> None:
