@@ -7,7 +7,6 @@ trained networks, or learns nothing. Networks that are trained first, and the te
 on training images that were held out. A call that was stopped goes on.
 """
 
-import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any, Literal
 
 import torch
 
+from benchmarks.given import dataset_of, learned_within, parser_for
 from proxyset.artefact.build import ProxySpec, build_file
 from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.trace import split
-from proxyset.artefact.within import earlier_choice, fit_within
 from proxyset.compute.session import Session
 from proxyset.data.images import ImageSet
-from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.files import write_atomic
 from proxyset.methods.base import Context, Method
@@ -102,22 +100,22 @@ class Ingredients:
         path = self.folder / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors"
         session, wanted = Session(Compute(precision=row.precision)), ProxySpec(self.dataset, row.method, IPC)
         if isinstance(row.method, DM):
-            row.method.trained_networks(wanted.problem, self.context(wanted, session, path))
-            chosen = earlier_choice(wanted, self.seconds, path, session)
-            wanted, session = chosen or fit_within(wanted, self.seconds, session, keep_folder(path))
+            row.method.trained_networks(wanted.problem, self.context(wanted, session))
+            return learned_within(wanted, self.seconds, path, session)
         return build_file(wanted, path, session=session)
 
     def answered(self, proxy: ProxySet, method: Method) -> ImageSet:
         """The set with a teacher's answers."""
         teacher = Random(formation=method.tiles_across(), targets="teacher", teacher_net=NET, teacher_epochs=TEACHER)
         wanted, session = ProxySpec(self.dataset, teacher, IPC), Session(Compute())
-        context = self.context(wanted, session, self.folder / "set")
+        context = self.context(wanted, session)
         data = label(teacher, proxy.data, wanted.problem, context)
         print(context.facts["teacher"], flush=True)
         return data
 
-    def context(self, wanted: ProxySpec, session: Session, path: Path) -> Context:
-        return Context(torch.Generator(), session, wanted.engine(session), keep=keep_folder(path))
+    def context(self, wanted: ProxySpec, session: Session) -> Context:
+        keep = keep_folder(self.folder / "any.safetensors")  # as for every set of the folder
+        return Context(torch.Generator(), session, wanted.engine(session), keep=keep)
 
     def measure(self, name: str, row: Row) -> dict[str, Any]:
         proxy = self.learn(row.shares or name, row)
@@ -129,18 +127,14 @@ class Ingredients:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="name, or path of a folder, .npz or .parquet")
+    parser = parser_for(__doc__, "ingredients")
     parser.add_argument("--within", type=float, default=150, help="seconds of learning for each row")
     parser.add_argument("--rows", default=";".join(ROWS), help="which, by name, with semicolons between them")
     parser.add_argument("--net", default="convnet-w64", help="the students")
     parser.add_argument("--nets", type=int, default=3, help="students of each row")
     parser.add_argument("--epochs", type=int, default=400, help="of 100 images, or as many updates")
-    parser.add_argument("--data-root", default="data", help="where torchvision's datasets lie")
-    parser.add_argument("--no-flip", action="store_true", help="a mirrored image is another")
-    parser.add_argument("--out", type=Path, default=Path("ingredients"), help="folder for the sets and numbers")
     given = parser.parse_args()
-    dataset = load(given.dataset, data_root=given.data_root, flip=False if given.no_flip else None)
+    dataset = dataset_of(given)
     protocol = Evaluation(nets=given.nets, epochs=given.epochs, protocol="equal-updates")
     rows = Ingredients(dataset, given.within, given.out, given.net, protocol)
     for name in given.rows.split(";"):

@@ -7,19 +7,16 @@ that width is tested on held-out training images on the way (`--trace`). Random 
 learn nothing, so that they are one point, at the seconds that the teacher took. A call that was stopped goes on.
 """
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.given import dataset_of, learned_within, parser_for
 from proxyset.artefact.build import ProxySpec, build_file
-from proxyset.artefact.outputs import keep_folder
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.artefact.trace import EPOCHS, split
-from proxyset.artefact.within import earlier_choice, fit_within
 from proxyset.compute.session import Session
-from proxyset.data.load import load
 from proxyset.data.spec import Dataset
 from proxyset.errors import InputError
 from proxyset.methods.coreset import Random
@@ -48,11 +45,8 @@ RANDOM = "random, 4 in one, teacher"
 
 def traced(dataset: Dataset, method: LearnedMethod, seconds: float, points: int, path: Path) -> ProxySet:
     """The set of a method, with its trace."""
-    session, wanted = Session(Compute()), ProxySpec(dataset, method, IPC, trace=points)
-    fitted, session = earlier_choice(wanted, seconds, path, session) or fit_within(
-        wanted, seconds, session, keep_folder(path)
-    )
-    return build_file(fitted, path, session=session, progress=True)
+    wanted = ProxySpec(dataset, method, IPC, trace=points)
+    return learned_within(wanted, seconds, path, Session(Compute()), progress=True)
 
 
 def untaught(dataset: Dataset, path: Path) -> tuple[float, float]:
@@ -67,15 +61,11 @@ def untaught(dataset: Dataset, path: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="name, or path of a folder, .npz or .parquet")
+    parser = parser_for(__doc__, "minutes")
     parser.add_argument("--within", type=float, default=900, help="seconds for each method")
     parser.add_argument("--points", type=int, default=4, help="students of each method, besides the one at its start")
-    parser.add_argument("--data-root", default="data", help="where torchvision's datasets lie")
-    parser.add_argument("--no-flip", action="store_true", help="a mirrored image is another")
-    parser.add_argument("--out", type=Path, default=Path("minutes"), help="folder for the sets, picture and numbers")
     given = parser.parse_args()
-    dataset = load(given.dataset, data_root=given.data_root, flip=False if given.no_flip else None)
+    dataset = dataset_of(given)
     curves: dict[str, Curve] = {RANDOM: [untaught(dataset, given.out / "random.safetensors")]}
     for number, (name, method) in enumerate(METHODS.items()):
         try:

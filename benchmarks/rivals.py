@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.given import parser_for
 from proxyset.artefact.proxy_set import ProxySet
 from proxyset.data.load import load
 from proxyset.data.spec import Dataset
@@ -85,18 +86,14 @@ def check_same(given: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="name, or path of a folder, .npz or .parquet")
+    parser = parser_for(__doc__, "rivals")
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--within", type=int, default=600, help="seconds for each method that learns step by step")
     parser.add_argument("--net", default="convnet-w32")
     parser.add_argument("--nets", type=int, default=10, help="networks that score each set")
     parser.add_argument("--epochs", type=int, default=1000, help="epochs of each of them")
-    parser.add_argument("--data-root", default="data", help="where torchvision's datasets lie")
-    parser.add_argument("--no-flip", action="store_true", help="a mirrored image is another")
     parser.add_argument("--settings", type=json.loads, default={}, help='more flags, as {"mtt": ["--experts", "2"]}')
     parser.add_argument("--methods", nargs="+", default=[*METHODS, BEST])
-    parser.add_argument("--out", type=Path, default=Path("rivals"), help="folder for the sets and the table")
     given = parser.parse_args()
     check_same(given)
     place = ["--dataset", given.dataset, "--data-root", given.data_root, *(["--no-flip"] if given.no_flip else [])]

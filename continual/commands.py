@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual import folder as folders
-from continual.argv import again, flags_in
 from continual.cli import CompareCommand, Placement, ReportCommand, RunCommand, RunOutput
 from continual.settings import Budget, StreamChoice
 from proxyset.advice import advice
 from proxyset.cli.app import say
+from proxyset.cli.messages import again
 from proxyset.cli.options import extract, flatten
 from proxyset.cli.parse import parse
 from proxyset.errors import MOST_TO_LIST, InputError, interruptible
@@ -66,7 +66,7 @@ def run_command(argv: list[str]) -> None:
         announce_run(run)
         settings = Subject(claimed.path.name, claimed.path.parent, flatten(command))
         with (
-            resumable(folder, again("run", argv, force=force)),
+            resumable(folder, again("continual run", argv, force=force)),
             folders.begun(claimed, folders.RUN, force=force) as place,
             logging_to(command.output.log_to, settings) as log,
         ):
@@ -90,6 +90,12 @@ def check_output(output: RunOutput) -> None:
     """Raise `InputError` where going on and starting over are both asked for."""
     if output.resume and output.force:
         raise InputError("`resume=True` goes on and `force=True` starts over: give one of them")
+
+
+def flags_in(argv: Sequence[str]) -> set[str]:
+    """The settings that the words of a command name."""
+    words = (word.removeprefix("--").partition("=")[0] for word in argv if word.startswith("--"))
+    return {word.removeprefix("no-").replace("-", "_") for word in words}
 
 
 def say_how_it_begins(output: RunOutput, finished: int, folder: Path) -> None:
@@ -192,7 +198,7 @@ def compare_command(argv: list[str]) -> None:
         fewer = {"seeds=0": "no spread over seeds"} if len(command.memory.seeds) > 1 else {}
         cheaper = fewer | savings(share, command.training, stream.tasks[0].data.spec.size)
         announce_estimate(session.device, share, cheaper)
-        resumed = resumable(folder, again("compare", argv, force=force))
+        resumed = resumable(folder, again("continual compare", argv, force=force))
         with resumed, folders.begun(claimed, folders.COMPARISON, force=force) as place:
             results = run_cells(cells, pool, Teller(len(cells)), streams)
             write_summary(results, place)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxyset.cli.app import say
+from proxyset.cli.messages import again
 from proxyset.cli.options import ConfiguredCommand, DataRoot, Output
 from proxyset.cli.parse import parse
 from proxyset.errors import InputError, RunError, interruptible
@@ -119,13 +119,14 @@ def grid_command(argv: list[str]) -> None:
         todo = plan(command.grid, {} if command.output.force else folder.rows(), bench)
         _announce(command, todo, bench)
         folder.begin(facts, over=command.output.force)
+        words = again("proxyset grid", argv, force=command.output.force)
         try:
             with interruptible():
                 _work(command, todo, folder, bench)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; to go on: {_again(argv)}") from None
+            raise KeyboardInterrupt(f"interrupted; to go on: {words}") from None
         except RunError as error:
-            raise RunError(f"{error}; to go on: {_again(argv)}") from None
+            raise RunError(f"{error}; to go on: {words}") from None
 
 
 def _places(command: Grid, path: Path) -> Places:
@@ -196,7 +197,3 @@ def _work(command: Grid, todo: Plan, folder: GridFolder, bench: Bench) -> None:
 
 def _result(rows: dict[str, Row]) -> list[dict[str, Any]]:
     return [row for row in rows.values() if row["score"]]
-
-
-def _again(argv: list[str]) -> str:
-    return f"proxyset grid {shlex.join([*(word for word in argv if word not in ('--resume', '--force')), '--resume'])}"

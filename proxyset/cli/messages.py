@@ -3,7 +3,7 @@
 import ast
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 
 from proxyset.cli.options import Command, Flag, flags
@@ -11,6 +11,18 @@ from proxyset.cli.options import Command, Flag, flags
 IN_BACKTICKS = re.compile(r"`([A-Za-z_][\w.]*)(?:=([^`]*))?`")
 
 _running: ContextVar[Mapping[str, Flag] | None] = ContextVar("running", default=None)
+
+
+def again(program: str, argv: Sequence[str], *, force: bool) -> str:
+    """The words that go on with what a command began. `--resume` does not go with `--force`, which a file may give.
+
+    Args:
+        program: with its command, such as `proxyset grid`.
+        force: whether the command started over, for whichever reason.
+    """
+    kept = [word for word in argv if word not in ("--resume", "--force")]
+    unforced = ["--no-force"] if force and "--force" not in argv else []
+    return f"{program} {shlex.join([*kept, *unforced, '--resume'])}"
 
 
 def remember(model: type[Command] | None) -> None:
