@@ -159,9 +159,8 @@ def _locate(source: Any) -> Origin:
         path = path.resolve()
         return Origin("path", path.name if path.is_dir() else path.stem, path)
     if path.suffix or "/" in name:
-        raise InputError(
-            f"no dataset at {name!r}: no such folder or file; hf:OWNER/NAME is one of the Hugging Face hub"
-        )
+        hub = f" (hf:{name} would be one of the Hugging Face hub)" if name.count("/") == 1 and not path.suffix else ""
+        raise InputError(f"no dataset at {name!r}: no such folder or file{hub}")
     others = "hf:NAME of the Hugging Face hub, or the path of a folder, .npz or .parquet"
     raise InputError(f"unknown dataset {name!r}: {nearest(name, NAMES)} (or {others})")
 

@@ -56,7 +56,7 @@ def test_a_set_can_be_given_a_name(folder: Path) -> None:
     [
         ("digit", {}, "unknown dataset 'digit': did you mean 'digits'"),
         ("nothing.npz", {}, "no such folder or file"),
-        ("owner/flowers", {}, "hf:OWNER/NAME"),
+        ("owner/flowers", {}, "hf:owner/flowers would"),
         ("flowers", {}, "hf:NAME"),
         ([pixels(4, 8, 8), [0, 1, 0, 1]], {}, "got list"),
         (pixels(4, 8, 8), {}, "got ndarray"),
